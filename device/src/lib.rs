@@ -1,0 +1,1 @@
+//! The GPU side: Rust with inline PTX.

@@ -1,0 +1,12 @@
+//! Runs PTX on the CPU and judges it.
+//!
+//! ```text
+//! PTX text --parse--> ast --decode--> Op --exec/machine/run--> memory, or a Fault
+//! ```
+//!
+//! Asynchronous work (bulk copies, tensor-core instructions, barrier arrivals) is queued when it is
+//! issued and completes later, in an order drawn from a seed. Registers, shared memory, tensor
+//! memory and global memory that nobody wrote are faults when read.
+
+pub mod error;
+pub mod machine;

@@ -1,0 +1,69 @@
+//! A warp's register file: 32 lanes wide, 32 bits a slot, and a note of which lanes wrote what.
+//!
+//! A 64-bit register occupies two neighbouring slots (low word first), `.b128` four. A 16- or 8-bit
+//! register occupies one slot and lives in its low bits. Predicates have a file of their own, one
+//! bit a lane.
+
+/// A lane mask: bit `l` is lane `l`.
+pub type Lanes = u32;
+
+/// The 32 lanes of one 32-bit slot.
+pub type Lane32 = [u32; 32];
+
+/// All registers of one warp.
+#[derive(Debug, Clone)]
+pub struct Registers {
+    /// Values, by slot.
+    pub words: Vec<Lane32>,
+    /// Which lanes of a slot hold a value that the program wrote.
+    pub written: Vec<Lanes>,
+    /// Which lanes of a slot an unfinished asynchronous instruction will still write
+    /// (`tcgen05.ld` before its `wait::ld`) or still reads or writes (`wgmma` before its wait).
+    pub pending: Vec<Lanes>,
+    /// Predicate values, by predicate index.
+    pub preds: Vec<Lanes>,
+    /// Which lanes of a predicate were written.
+    pub preds_written: Vec<Lanes>,
+}
+
+impl Registers {
+    /// A register file of `slots` 32-bit slots and `preds` predicates, nothing written.
+    pub fn new(slots: usize, preds: usize) -> Self {
+        Registers {
+            words: vec![[0; 32]; slots],
+            written: vec![0; slots],
+            pending: vec![0; slots],
+            preds: vec![0; preds],
+            preds_written: vec![0; preds],
+        }
+    }
+
+    /// Stores `value` into the lanes of `lanes`; the others keep what they had.
+    #[inline]
+    pub fn set(&mut self, slot: usize, lanes: Lanes, value: &Lane32) {
+        let word = &mut self.words[slot];
+        if lanes == u32::MAX {
+            *word = *value;
+        } else {
+            for lane in 0..32 {
+                if lanes >> lane & 1 == 1 {
+                    word[lane] = value[lane];
+                }
+            }
+        }
+        self.written[slot] |= lanes;
+    }
+
+    /// The lanes of `lanes` that nobody wrote in `slot`.
+    #[inline]
+    pub fn unwritten(&self, slot: usize, lanes: Lanes) -> Lanes {
+        lanes & !self.written[slot]
+    }
+
+    /// Stores `value`'s bits into the lanes of `lanes` of a predicate.
+    #[inline]
+    pub fn set_pred(&mut self, pred: usize, lanes: Lanes, value: Lanes) {
+        self.preds[pred] = self.preds[pred] & !lanes | value & lanes;
+        self.preds_written[pred] |= lanes;
+    }
+}

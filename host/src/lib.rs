@@ -1,0 +1,1 @@
+//! Fused NVFP4 gate/up GEMM with SwiGLU.
