@@ -9,7 +9,7 @@ pub const VALUES: [f32; 16] =
 
 /// Halfway points between neighbouring magnitudes, and whether the tie goes up: it goes to the code
 /// whose mantissa bit is 0.
-const THRESHOLDS: [(f64, bool); 7] = [
+const THRESHOLDS: [(f32, bool); 7] = [
     (0.25, false),
     (0.75, true),
     (1.25, false),
@@ -67,14 +67,14 @@ impl E2m1 {
                 remedy: "replace NaNs before quantising",
             });
         }
-        Ok(Self::nearest(f64::from(value)))
+        Ok(Self::nearest(value))
     }
 
-    /// [`E2m1::from_f32`] for a quotient that is no f32 and known not to be NaN.
-    pub(crate) fn nearest(value: f64) -> Self {
+    /// [`E2m1::from_f32`] for a number that is known not to be NaN.
+    pub(crate) fn nearest(value: f32) -> Self {
         debug_assert!(!value.is_nan());
         let magnitude = value.abs();
-        let above = |&&(threshold, tie_up): &&(f64, bool)| {
+        let above = |&&(threshold, tie_up): &&(f32, bool)| {
             magnitude > threshold || (tie_up && magnitude == threshold)
         };
         // The thresholds ascend, so those passed are the first ones.

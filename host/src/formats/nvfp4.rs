@@ -38,11 +38,12 @@ impl Nvfp4Matrix {
     ///
     /// Each block of 16 gets the scale `amax / (6 · tensor scale)`, clamped to 2⁻⁹ … 448 and rounded
     /// to e4m3; a block of zeros gets 1. Each element becomes the code nearest to
-    /// `element / (block scale · tensor scale)`.
+    /// `element / (block scale · tensor scale)`. The arithmetic is f32's, as in the tools that make
+    /// checkpoints: ties fall as they do there.
     ///
     /// # Errors
     /// A K that is no multiple of 16, a slice of another length, an element that is NaN or
-    /// infinite, a given tensor scale that is not a positive number.
+    /// infinite, a given tensor scale that is not a positive normal number.
     pub fn quantize<T: Element>(
         data: &[T],
         rows: usize,
@@ -66,9 +67,8 @@ impl Nvfp4Matrix {
         for block in data.chunks_exact(BLOCK) {
             let scale = block_scale(amax(block), tensor_scale);
             scales.push(scale.to_bits());
-            // In f64, where neither the product nor the quotient loses what decides a tie.
-            let step = f64::from(scale.to_f32()) * f64::from(tensor_scale);
-            let code = |x: T| E2m1::nearest(f64::from(x.to_f32()) / step);
+            let step = scale.to_f32() * tensor_scale;
+            let code = |x: T| E2m1::nearest(x.to_f32() / step);
             packed.extend(block.chunks_exact(2).map(|two| e2m1::pack(code(two[0]), code(two[1]))));
         }
         Ok(Nvfp4Matrix { rows, k, packed, scales, tensor_scale })
@@ -161,7 +161,7 @@ pub fn tensor_scale_for(amax: f32) -> f32 {
     if amax == 0.0 {
         return 1.0;
     }
-    // Smaller tensors would get a zero or a subnormal that cannot be divided by with precision.
+    // Of smaller tensors the scale would be 0 or subnormal.
     (amax / MAX).max(f32::MIN_POSITIVE)
 }
 
@@ -170,9 +170,9 @@ fn block_scale(amax: f32, tensor_scale: f32) -> Ue4m3 {
     if amax == 0.0 {
         return ue4m3::ONE;
     }
-    let wanted = f64::from(amax) / (f64::from(e2m1::MAX) * f64::from(tensor_scale));
+    let wanted = amax / (e2m1::MAX * tensor_scale);
     // Never 0: a block with something in it keeps its signs and, as far as possible, its size.
-    Ue4m3::nearest(wanted.clamp(f64::from(ue4m3::MIN_POSITIVE), f64::from(ue4m3::MAX)))
+    Ue4m3::nearest(wanted.clamp(ue4m3::MIN_POSITIVE, ue4m3::MAX))
 }
 
 fn amax<T: Element>(data: &[T]) -> f32 {
@@ -189,13 +189,14 @@ fn elements(rows: usize, k: usize) -> Result<usize> {
 }
 
 fn checked_tensor_scale(scale: f32) -> Result<f32> {
-    if scale.is_finite() && scale > 0.0 {
+    // With a subnormal one, block scale · tensor scale could be 0.
+    if scale.is_normal() && scale > 0.0 {
         return Ok(scale);
     }
     Err(Error::Scalar {
         name: "tensor scale".into(),
         value: scale,
-        rule: "a finite number above 0",
+        rule: "a normal, finite number above 0",
         remedy: "amax / 2688 is the usual choice (`TensorScale::FromData`)",
     })
 }

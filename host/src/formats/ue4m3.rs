@@ -70,19 +70,19 @@ impl Ue4m3 {
                 remedy: "take scales from the largest magnitude of each block",
             });
         }
-        Ok(Self::nearest(f64::from(value)))
+        Ok(Self::nearest(value))
     }
 
-    /// [`Ue4m3::from_f32`] for a quotient that is no f32 and known to be at least 0.
-    pub(crate) fn nearest(value: f64) -> Self {
+    /// [`Ue4m3::from_f32`] for a number that is known to be at least 0.
+    pub(crate) fn nearest(value: f32) -> Self {
         debug_assert!(value >= 0.0);
-        let above = VALUES.partition_point(|&v| f64::from(v) < value).min(VALUES.len() - 1);
+        let above = VALUES.partition_point(|&v| v < value).min(VALUES.len() - 1);
         if above == 0 {
             return Ue4m3(0);
         }
         let below = above - 1;
-        // Exact: neighbouring values and their mean need far fewer than 53 bits.
-        let middle = (f64::from(VALUES[below]) + f64::from(VALUES[above])) / 2.0;
+        // Exact: the mean of two neighbours needs one bit more than they have.
+        let middle = (VALUES[below] + VALUES[above]) / 2.0;
         let up = value > middle || (value == middle && above % 2 == 0);
         Ue4m3(if up { above } else { below } as u8)
     }
