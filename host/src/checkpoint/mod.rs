@@ -157,10 +157,13 @@ impl Checkpoint {
         Ok(GateUp { n, k, convention, gate: gate_weights, up: up_weights })
     }
 
+    /// Told by the names that only one of them has.
     fn convention(&self, layer: &str) -> Option<Convention> {
-        if self.shards.has(&format!("{layer}.weight_packed")) {
+        let has =
+            |names: [&str; 2]| names.iter().any(|name| self.shards.has(&format!("{layer}.{name}")));
+        if has(["weight_packed", "weight_global_scale"]) {
             Some(Convention::CompressedTensors)
-        } else if self.shards.has(&format!("{layer}.weight")) {
+        } else if has(["weight", "weight_scale_2"]) {
             Some(Convention::ModelOpt)
         } else {
             None
@@ -168,13 +171,12 @@ impl Checkpoint {
     }
 
     fn no_pair(&self, prefix: &str, pairs: &[[String; 2]; 2]) -> Error {
-        let prefixes = self.prefixes();
-        let hint = match prefixes.as_slice() {
+        let hint = match self.prefixes().as_slice() {
             [] => "no tensor of this checkpoint is called gate_proj or w1; fused gate_up_proj \
                    weights must be split first"
                 .to_string(),
-            [first, ..] => {
-                format!("{} prefixes have such a pair, the first is {first:?}", prefixes.len())
+            [first, rest @ ..] => {
+                format!("gate projections are below {first:?} and {} other prefixes", rest.len())
             }
         };
         Error::MissingTensor {
