@@ -135,7 +135,7 @@ impl<const N: u32, const STAGES: u32> Tile<N, STAGES> {
     /// True if the last scale atom is half padding: K is an odd multiple of 32.
     #[inline(always)]
     fn scales_are_padded(&self) -> bool {
-        self.args.k % MMA_K != 0
+        !self.args.k.is_multiple_of(MMA_K)
     }
 
     /// Makes the barriers; one thread.
