@@ -134,7 +134,8 @@ fn exp2(t: f32) -> f32 {
 /// The epilogue: `silu(alpha1·gate) · (alpha2·up)` in the kernel's own operations.
 pub fn silu_mul(gate: f32, up: f32, alpha1: f32, alpha2: f32) -> f32 {
     let x = alpha1 * gate;
-    // f32::min and max return the other operand for a NaN, as the PTX instructions do.
+    // Not `clamp`: min and max return the other operand for a NaN, as the PTX instructions do.
+    #[expect(clippy::manual_clamp)]
     let t = (x * -std::f32::consts::LOG2_E).min(126.0).max(-125.0);
     let sigmoid = 1.0 / (1.0 + exp2(t));
     (x * sigmoid) * (alpha2 * up)

@@ -28,14 +28,19 @@ impl Target {
         assembled_for: &["sm_100a", "sm_100f", "sm_103a", "sm_103f"],
     }];
 
-    /// Where the PTX is committed.
+    /// Where the kernels' PTX is committed.
     pub fn path(self) -> PathBuf {
         workspace::root().join(format!("host/ptx/nvfp4_dual_gemm_{}.ptx", self.arch))
     }
+
+    /// Where the PTX of the wrappers' probes is committed, for the tests to compare with.
+    pub fn probes_path(self) -> PathBuf {
+        workspace::root().join(format!("tests/data/golden/probes_{}.ptx", self.arch))
+    }
 }
 
-/// Compiles the device crate and returns the PTX as LLVM prints it.
-pub fn compile(rustc: &DeviceRustc, target: Target) -> Result<String> {
+/// Compiles the device crate with `features` and returns the PTX as LLVM prints it.
+pub fn compile(rustc: &DeviceRustc, target: Target, features: &str) -> Result<String> {
     println!("compiling the device crate for {} …", target.arch);
     let folder = workspace::target().join("device").join(target.arch);
     let flags = format!(
@@ -59,6 +64,7 @@ pub fn compile(rustc: &DeviceRustc, target: Target) -> Result<String> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags)
         .args(["rustc", "--release", "--package", "nvfp4-dual-gemm-device", "--lib"])
+        .args(["--features", features])
         .args(["--crate-type", "cdylib", "-Zbuild-std=core", "--target", "nvptx64-nvidia-cuda"])
         .args(["--config", "profile.release.panic='abort'"])
         .args(["--config", "profile.release.lto='fat'"])

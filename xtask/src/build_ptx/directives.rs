@@ -35,6 +35,25 @@ pub fn insert(ptx: &str) -> Result<String> {
     Ok(out)
 }
 
+/// The head of the module and those entry points whose names begin with `probe_`.
+pub fn only_probes(ptx: &str) -> String {
+    let mut out = String::new();
+    let mut keep = true;
+    for line in ptx.lines() {
+        if let Some(name) = line.strip_prefix(".visible .entry ") {
+            keep = name.starts_with("probe_");
+        }
+        if keep && !line.starts_with("\t// .globl") {
+            out.push_str(line);
+            out.push('\n');
+        }
+        if line == "}" {
+            keep = false;
+        }
+    }
+    out
+}
+
 fn directives(kernel: &KernelDecl) -> String {
     let [x, y, z] = kernel.block;
     let mut text = format!(".maxntid {x}, {y}, {z}\n.minnctapersm 1\n");

@@ -6,12 +6,13 @@ mod directives;
 mod toolchain;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-pub use compile::Target;
+use compile::Target;
 
 /// Options of `build-ptx`.
 #[derive(clap::Args)]
@@ -25,7 +26,7 @@ The device compiler is rustc 1.96.0 with its library source. It is looked for in
 ptxas is looked for on PATH, in CUDA_PATH/bin, and else fetched from PyPI below target/.
 Without it the PTX is written but not assembled, and the report says so.")]
 pub struct Options {
-    /// Rebuild and compare with the committed host/ptx/*.ptx instead of writing them.
+    /// Rebuild and compare with the committed host/ptx/*.ptx and goldens instead of writing them.
     #[arg(long)]
     check: bool,
     /// Do not fetch anything: use only what is installed.
@@ -38,21 +39,26 @@ pub fn run(options: &Options) -> Result<()> {
     let rustc = toolchain::find(options.offline)?;
     println!("device compiler: {} ({})", rustc.version, rustc.origin);
     let mut differing = vec![];
-    for target in Target::ALL {
-        let ptx = directives::insert(&compile::compile(&rustc, *target)?)?;
-        let path = target.path();
-        if options.check {
-            let committed =
-                fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            if committed != ptx {
-                let line = committed.lines().zip(ptx.lines()).take_while(|(a, b)| a == b).count();
-                differing.push(format!("{}, first at line {}", path.display(), line + 1));
-            }
-        } else {
-            workspace::write_whole(&path, ptx.as_bytes())?;
+    let mut settle = |path: &Path, ptx: &str| -> Result<()> {
+        if !options.check {
+            workspace::write_whole(path, ptx.as_bytes())?;
             println!("wrote {}", path.display());
+            return Ok(());
         }
-        assemble::assemble(*target, &ptx, options.offline)?;
+        let committed =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        if committed != ptx {
+            let line = committed.lines().zip(ptx.lines()).take_while(|(a, b)| a == b).count();
+            differing.push(format!("{}, first at line {}", path.display(), line + 1));
+        }
+        Ok(())
+    };
+    for target in Target::ALL {
+        let kernels = directives::insert(&compile::compile(&rustc, *target, "")?)?;
+        settle(&target.path(), &kernels)?;
+        let probes = compile::compile(&rustc, *target, "probes")?;
+        settle(&target.probes_path(), &directives::only_probes(&probes))?;
+        assemble::assemble(*target, &kernels, options.offline)?;
     }
     if differing.is_empty() {
         if options.check {
