@@ -27,8 +27,9 @@ fn documented() -> BTreeMap<String, String> {
                 if let Some(text) = line.strip_prefix("/// PTX: `") {
                     ptx = Some(text.trim_end_matches('`').to_owned());
                 }
-                let rest = line.strip_prefix("pub fn ").or(line.strip_prefix("pub unsafe fn "));
-                if let Some(rest) = rest {
+                if line.starts_with("pub ")
+                    && let Some((_, rest)) = line.split_once(" fn ").or(line.split_once("pub fn "))
+                {
                     let name = rest.split(['(', '<']).next().unwrap().to_owned();
                     let ptx = ptx.take().unwrap_or_else(|| panic!("{name} documents no PTX"));
                     found.insert(name, ptx);

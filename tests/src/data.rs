@@ -7,6 +7,7 @@ use half::f16;
 use nvfp4_dual_gemm::formats::nvfp4::{Nvfp4Matrix, TensorScale};
 use nvfp4_dual_gemm::formats::scale_layout::ScaleLayout;
 use nvfp4_dual_gemm::formats::ue4m3::Ue4m3;
+use nvfp4_dual_gemm::{OutputType, Problem};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -104,9 +105,22 @@ impl Inputs {
         Inputs { a, b1, b2, alpha1, alpha2 }
     }
 
-    /// All inputs of one operand set, in the order A, B1, B2.
-    pub fn operands(&self) -> [&Operand; 3] {
-        [&self.a, &self.b1, &self.b2]
+    /// The problem that these inputs are for.
+    pub fn problem(&self, (m, n, k, l): Shape, output: OutputType) -> Problem {
+        let problem = Problem::new(m, n, k).with_batch(l).with_output(output);
+        problem.with_alphas(self.alpha1, self.alpha2)
+    }
+
+    /// The tensors as the host crate takes them.
+    pub fn views(&self) -> nvfp4_dual_gemm::Inputs<'_> {
+        nvfp4_dual_gemm::Inputs {
+            a: &self.a.packed,
+            b1: &self.b1.packed,
+            b2: &self.b2.packed,
+            sfa: &self.a.blocked,
+            sfb1: &self.b1.blocked,
+            sfb2: &self.b2.blocked,
+        }
     }
 }
 

@@ -2,4 +2,5 @@
 //! the emulator. Used by the test files of this folder and by `cargo xtask verify`.
 
 pub mod data;
+pub mod judge;
 pub mod model;

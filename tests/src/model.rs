@@ -83,13 +83,13 @@ pub fn mma_step(c: f32, dots: [i64; 4], scales_a: [u8; 4], scales_b: [u8; 4]) ->
 }
 
 /// Twice the value of an e2m1 code.
-const TWICE: [i64; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+const TWICE: [i16; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// The accumulator of one element after all of K, as MMAs of 64 in order leave it.
 ///
 /// `a` and `b` are rows of twice the values (see [`twice_values`]), `scales_a` and `scales_b` their
 /// scales, one per 16. A K that is an odd multiple of 32 is padded with zeros of scale zero.
-pub fn accumulate(a: &[i64], b: &[i64], scales_a: &[u8], scales_b: &[u8]) -> f32 {
+pub fn accumulate(a: &[i16], b: &[i16], scales_a: &[u8], scales_b: &[u8]) -> f32 {
     let mut c = 0f32;
     for step in 0..a.len().div_ceil(64) {
         let mut dots = [0; 4];
@@ -99,7 +99,9 @@ pub fn accumulate(a: &[i64], b: &[i64], scales_a: &[u8], scales_b: &[u8]) -> f32
             let block = step * 4 + group;
             if block * 16 < a.len() {
                 let range = block * 16..block * 16 + 16;
-                dots[group] = a[range.clone()].iter().zip(&b[range]).map(|(x, y)| x * y).sum();
+                let products = a[range.clone()].iter().zip(&b[range]);
+                dots[group] =
+                    products.map(|(&x, &y)| i32::from(x) * i32::from(y)).sum::<i32>().into();
                 (sa[group], sb[group]) = (scales_a[block], scales_b[block]);
             }
         }
@@ -109,7 +111,7 @@ pub fn accumulate(a: &[i64], b: &[i64], scales_a: &[u8], scales_b: &[u8]) -> f32
 }
 
 /// Unpacks a row of e2m1, the low nibble first, into twice its values.
-pub fn twice_values(packed: &[u8]) -> Vec<i64> {
+pub fn twice_values(packed: &[u8]) -> Vec<i16> {
     packed
         .iter()
         .flat_map(|byte| [TWICE[(byte & 15) as usize], TWICE[(byte >> 4) as usize]])

@@ -1,6 +1,7 @@
 //! The project's commands. `cargo xtask --help` lists them.
 
 mod build_ptx;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,11 +20,14 @@ struct Cli {
 enum Command {
     /// Compile the device crate to host/ptx/*.ptx and assemble every kernel.
     BuildPtx(build_ptx::Options),
+    /// Check the house rules that no compiler checks.
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::BuildPtx(options) => build_ptx::run(&options),
+        Command::Tidy => tidy::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
