@@ -28,7 +28,7 @@ fn documented() -> BTreeMap<String, String> {
                     ptx = Some(text.trim_end_matches('`').to_owned());
                 }
                 if line.starts_with("pub ")
-                    && let Some((_, rest)) = line.split_once(" fn ").or(line.split_once("pub fn "))
+                    && let Some((_, rest)) = line.split_once(" fn ")
                 {
                     let name = rest.split(['(', '<']).next().unwrap().to_owned();
                     let ptx = ptx.take().unwrap_or_else(|| panic!("{name} documents no PTX"));
