@@ -125,8 +125,9 @@ fn model_bits(problem: &Problem, inputs: &Inputs) -> Vec<u16> {
         operand.packed.par_chunks(k / 2).map(model::twice_values).collect()
     };
     let (a, b1, b2) = (rows(&inputs.a), rows(&inputs.b1), rows(&inputs.b2));
-    let scales =
-        |operand: &Operand, row: usize| operand.row_major[row * k / 16..][..k / 16].to_vec();
+    fn scales(operand: &Operand, row: usize, k: usize) -> &[u8] {
+        &operand.row_major[row * k / 16..][..k / 16]
+    }
     (0..l * m)
         .into_par_iter()
         .flat_map_iter(|row| {
