@@ -201,6 +201,14 @@ pub enum Error {
         /// What was found, what the rule is and what to do.
         reason: String,
     },
+    /// What a device, a driver or an emulator reports.
+    #[error("{device}: {source}")]
+    Backend {
+        /// Which device.
+        device: String,
+        /// What it reports.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Something legal that this version does not do.
     #[error("unsupported: {what}; {remedy}")]
     Unsupported {

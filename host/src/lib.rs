@@ -5,6 +5,8 @@
 //! * [`checkpoint`]: gate/up pairs out of `.safetensors` files.
 //! * [`problem`]: shapes, their rules and the sizes that follow.
 //! * [`plan`]: which kernel with which tile, grid and tensor maps; data, not calls.
+//! * [`backend`], [`mod@ptx`] and [`launch`]: what a device must be able to do, the compiled kernels, and a
+//!   run from host memory to host memory.
 //! * [`reference`](mod@reference): the same in f64, to judge results by.
 //!
 //! Nothing here needs a GPU. What is not legal is an [`Error`] that says which dimension, tensor or
@@ -52,15 +54,20 @@
 
 #![deny(unsafe_code)]
 
+pub mod backend;
 pub mod checkpoint;
 pub mod error;
 pub mod formats;
+pub mod launch;
 pub mod plan;
 pub mod problem;
+pub mod ptx;
 pub mod reference;
 
+pub use backend::Backend;
 pub use checkpoint::{Checkpoint, GateUp};
 pub use error::{Error, Result};
 pub use formats::nvfp4::{Nvfp4Matrix, TensorScale};
+pub use launch::dual_gemm;
 pub use plan::Plan;
 pub use problem::{Inputs, OutputType, Problem};

@@ -46,7 +46,10 @@ impl Mxf4InstrDescriptor {
     /// compile error.
     pub const fn new(m: u32, n: u32, element: Mxf4Element, scale: Mxf4Scale) -> Self {
         assert!(m == 128, "4-bit MMAs in one CTA have M = 128");
-        assert!(n >= 8 && n <= 256 && n % 8 == 0, "N must be a multiple of 8 from 8 to 256");
+        assert!(
+            n >= 8 && n <= 256 && n.is_multiple_of(8),
+            "N must be a multiple of 8 from 8 to 256"
+        );
         let bits = field(element as u64, 7, 3)
             | field(element as u64, 10, 3)
             | field((n / 8) as u64, 17, 6)

@@ -4,9 +4,6 @@ use crate::kernels::Output;
 use crate::ptx::math::{cvt_rn_bf16x2_f32, cvt_rn_f16x2_f32};
 use crate::ptx::memory::st_global_v4_b32;
 
-/// C columns that one 16-byte store writes.
-pub const COLUMNS_PER_STORE: u32 = 8;
-
 /// Two neighbouring columns as one word, the left one in the low half.
 #[inline(always)]
 fn pack(output: Output, left: f32, right: f32) -> u32 {

@@ -1,6 +1,8 @@
 //! The entry points: one declaration per kernel, used by the compiler of the PTX (which writes the
 //! launch bounds into it) and by the host's launch.
 
+#[cfg(all(target_arch = "nvptx64", feature = "probes"))]
+pub mod probes;
 #[cfg(target_arch = "nvptx64")]
 pub mod sm100_nvfp4_dual_gemm;
 

@@ -16,8 +16,8 @@
 
 use crate::descriptor::instr_mxf4::{Mxf4Element, Mxf4InstrDescriptor, Mxf4Scale};
 use crate::descriptor::smem_sm100::Sm100SmemDescriptor;
-use crate::epilogue::silu_mul::silu_mul;
-use crate::epilogue::store::{COLUMNS_PER_STORE, store_8};
+use crate::epilogue::silu_mul::silu_mul_8;
+use crate::epilogue::store::store_8;
 use crate::kernels::Output;
 use crate::pipeline::barriers::wait;
 use crate::pipeline::ring::RingPosition;
@@ -34,7 +34,7 @@ use crate::ptx::tcgen05::mma::{
 };
 use crate::ptx::tcgen05::transfer::{
     tcgen05_cp_32x128b_warpx4, tcgen05_fence_after_thread_sync, tcgen05_fence_before_thread_sync,
-    tcgen05_ld_32x32b_x16, tcgen05_wait_ld,
+    tcgen05_ld_32x32b_x8, tcgen05_wait_ld,
 };
 use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d, prefetch_tensormap};
 use crate::ptx::{SharedAddr, TmemAddr};
@@ -43,7 +43,7 @@ use crate::tile::geometry::{
 };
 use crate::tile::scale_layout::{atom_offset, atoms_along_k};
 use crate::tile::smem_map::{SMEM_ALIGN, SmemMap};
-use crate::tile::tmem_map::{ATOM_COLUMNS, TmemMap};
+use crate::tile::tmem_map::{ATOM_COLUMNS, TMEM_COLUMNS, TmemMap};
 
 /// What the host passes, as the entry points list it. Device addresses are generic.
 #[derive(Clone, Copy)]
@@ -67,8 +67,8 @@ struct Arguments {
 const TENSOR_MAP_BYTES: u64 = 128;
 /// Bytes between the rows that one MMA's K slice and the next one's start at, within a stage.
 const MMA_K_BYTES: u32 = MMA_K / 2;
-/// Columns that an epilogue warp loads at a time, from each accumulator.
-const EPILOGUE_COLUMNS: u32 = 16;
+/// Columns that an epilogue warp loads at a time from each accumulator, and stores as 16 bytes.
+const EPILOGUE_COLUMNS: u32 = 8;
 /// Bytes of one row of a scale atom: 4 scales of 4 rows.
 const SCALE_ROW_BYTES: u32 = 16;
 
@@ -135,7 +135,7 @@ impl<const N: u32, const STAGES: u32> Tile<N, STAGES> {
     /// True if the last scale atom is half padding: K is an odd multiple of 32.
     #[inline(always)]
     fn scales_are_padded(&self) -> bool {
-        self.args.k % MMA_K != 0
+        !self.args.k.is_multiple_of(MMA_K)
     }
 
     /// Makes the barriers; one thread.
@@ -334,20 +334,13 @@ impl<const N: u32, const STAGES: u32> Tile<N, STAGES> {
             tcgen05_fence_after_thread_sync();
             for chunk in 0..N / EPILOGUE_COLUMNS {
                 let first = chunk * EPILOGUE_COLUMNS;
-                let mut g = tcgen05_ld_32x32b_x16(gate.column(first));
-                let mut u = tcgen05_ld_32x32b_x16(up.column(first));
+                let mut g = tcgen05_ld_32x32b_x8(gate.column(first));
+                let mut u = tcgen05_ld_32x32b_x8(up.column(first));
                 tcgen05_wait_ld(&mut g, &mut u);
-                for half in 0..EPILOGUE_COLUMNS / COLUMNS_PER_STORE {
-                    let column = self.column + first + half * COLUMNS_PER_STORE;
-                    // N is a multiple of 8, so the 8 columns are all inside C or all outside.
-                    if row < m && column < n {
-                        let mut values = [0f32; COLUMNS_PER_STORE as usize];
-                        for (i, value) in values.iter_mut().enumerate() {
-                            let at = (half * COLUMNS_PER_STORE) as usize + i;
-                            *value = silu_mul(g[at], u[at], alpha1, alpha2);
-                        }
-                        store_8(output, c_row + 2 * column as u64, values);
-                    }
+                let column = self.column + first;
+                // N is a multiple of 8, so the 8 columns are all inside C or all outside.
+                if row < m && column < n {
+                    store_8(output, c_row + 2 * column as u64, silu_mul_8(g, u, alpha1, alpha2));
                 }
             }
             // The MMA warp frees the columns after the barrier that follows.
@@ -384,7 +377,7 @@ unsafe fn run<const N: u32, const STAGES: u32>(args: Arguments, output: Output) 
                 }
             }
             Role::Mma => {
-                tcgen05_alloc::<512>(tile.tmem_address());
+                tcgen05_alloc::<{ TMEM_COLUMNS }>(tile.tmem_address());
                 tcgen05_relinquish_alloc_permit();
             }
             Role::Epilogue { .. } => {}
@@ -413,7 +406,7 @@ unsafe fn run<const N: u32, const STAGES: u32>(args: Arguments, output: Output) 
             }
             Role::Mma => {
                 tcgen05_fence_after_thread_sync();
-                tcgen05_dealloc::<512>(tmem);
+                tcgen05_dealloc::<{ TMEM_COLUMNS }>(tmem);
             }
             Role::Epilogue { .. } => {}
         }

@@ -56,7 +56,11 @@ impl SmemMap {
         let accumulators_ready = stage_free + BARRIER_BYTES * g.stages;
         let tmem_address = accumulators_ready + BARRIER_BYTES;
         let total = tmem_address + 8;
-        assert!(b1 % SMEM_ALIGN == 0 && b2 % SMEM_ALIGN == 0 && stage % SMEM_ALIGN == 0);
+        assert!(
+            b1.is_multiple_of(SMEM_ALIGN)
+                && b2.is_multiple_of(SMEM_ALIGN)
+                && stage.is_multiple_of(SMEM_ALIGN)
+        );
         assert!(sfb2 + g.scale_bytes() == stage);
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
         SmemMap {

@@ -9,7 +9,8 @@ use super::geometry::{Geometry, MMAS_PER_STAGE};
 /// Columns that one scale atom (128 rows × 4 scales) fills.
 pub const ATOM_COLUMNS: u32 = 4;
 
-/// Columns of tensor memory in an SM.
+/// Columns of tensor memory in an SM. A kernel takes them all: its shared memory leaves no room for
+/// a second CTA on the SM anyway.
 pub const TMEM_COLUMNS: u32 = 512;
 
 /// Where everything lies, in columns from the allocation's first.
@@ -23,8 +24,6 @@ pub struct TmemMap {
     pub scales: u32,
     /// Scale columns of one stage: A's, B1's, B2's atoms in this order.
     pub scales_per_stage: u32,
-    /// Columns to allocate: a power of two.
-    pub allocate: u32,
 }
 
 impl TmemMap {
@@ -39,8 +38,7 @@ impl TmemMap {
         let scales_per_stage = 3 * MMAS_PER_STAGE * ATOM_COLUMNS;
         let used = scales + scales_per_stage * g.stages;
         assert!(used <= TMEM_COLUMNS);
-        let allocate = if used <= 256 { 256 } else { 512 };
-        TmemMap { gate, up, scales, scales_per_stage, allocate }
+        TmemMap { gate, up, scales, scales_per_stage }
     }
 
     /// First column of A's atoms of `stage`.

@@ -26,25 +26,23 @@ pub unsafe fn tcgen05_cp_32x128b_warpx4(taddr: TmemAddr, sdesc: Sm100SmemDescrip
     }
 }
 
-/// Loads 16 columns of the warp's 32 lanes: lane `t` gets row `t`, register `i` column `i`.
+/// Loads 8 columns of the warp's 32 lanes: lane `t` gets row `t`, register `i` column `i`.
 ///
-/// PTX: `tcgen05.ld.sync.aligned.32x32b.x16.b32 {d0, …, d15}, [taddr];`
+/// PTX: `tcgen05.ld.sync.aligned.32x32b.x8.b32 {d0, …, d7}, [taddr];`
 /// Runs on: a warp, converged; `taddr` in the warp's own lanes, 32·(warp % 4) and up. Completes:
 /// asynchronously; the values must pass through [`tcgen05_wait_ld`] before any use.
 ///
 /// # Safety
 /// The columns are allocated and written, and the write is known to be complete.
 #[inline(always)]
-pub unsafe fn tcgen05_ld_32x32b_x16(taddr: TmemAddr) -> [f32; 16] {
-    let mut d = [0f32; 16];
+pub unsafe fn tcgen05_ld_32x32b_x8(taddr: TmemAddr) -> [f32; 8] {
+    let mut d = [0f32; 8];
     // SAFETY: the caller's.
     unsafe {
         asm!(
-            "tcgen05.ld.sync.aligned.32x32b.x16.b32 {{{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, {14}, {15}}}, [{16}];",
+            "tcgen05.ld.sync.aligned.32x32b.x8.b32 {{{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}}}, [{8}];",
             out(reg32) d[0], out(reg32) d[1], out(reg32) d[2], out(reg32) d[3],
             out(reg32) d[4], out(reg32) d[5], out(reg32) d[6], out(reg32) d[7],
-            out(reg32) d[8], out(reg32) d[9], out(reg32) d[10], out(reg32) d[11],
-            out(reg32) d[12], out(reg32) d[13], out(reg32) d[14], out(reg32) d[15],
             in(reg32) taddr.0
         );
     }
@@ -63,19 +61,15 @@ pub unsafe fn tcgen05_ld_32x32b_x16(taddr: TmemAddr) -> [f32; 16] {
 /// # Safety
 /// `a` and `b` come from `tcgen05.ld`s of this warp and have not been used since.
 #[inline(always)]
-pub unsafe fn tcgen05_wait_ld(a: &mut [f32; 16], b: &mut [f32; 16]) {
+pub unsafe fn tcgen05_wait_ld(a: &mut [f32; 8], b: &mut [f32; 8]) {
     // SAFETY: the caller's.
     unsafe {
         asm!(
-            "tcgen05.wait::ld.sync.aligned; // {0} {1} {2} {3} {4} {5} {6} {7} {8} {9} {10} {11} {12} {13} {14} {15} {16} {17} {18} {19} {20} {21} {22} {23} {24} {25} {26} {27} {28} {29} {30} {31}",
+            "tcgen05.wait::ld.sync.aligned; // {0} {1} {2} {3} {4} {5} {6} {7} {8} {9} {10} {11} {12} {13} {14} {15}",
             inout(reg32) a[0], inout(reg32) a[1], inout(reg32) a[2], inout(reg32) a[3],
             inout(reg32) a[4], inout(reg32) a[5], inout(reg32) a[6], inout(reg32) a[7],
-            inout(reg32) a[8], inout(reg32) a[9], inout(reg32) a[10], inout(reg32) a[11],
-            inout(reg32) a[12], inout(reg32) a[13], inout(reg32) a[14], inout(reg32) a[15],
             inout(reg32) b[0], inout(reg32) b[1], inout(reg32) b[2], inout(reg32) b[3],
             inout(reg32) b[4], inout(reg32) b[5], inout(reg32) b[6], inout(reg32) b[7],
-            inout(reg32) b[8], inout(reg32) b[9], inout(reg32) b[10], inout(reg32) b[11],
-            inout(reg32) b[12], inout(reg32) b[13], inout(reg32) b[14], inout(reg32) b[15],
         );
     }
 }
