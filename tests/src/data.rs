@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use half::f16;
+use nvfp4_dual_gemm::checkpoint::{GateUp, Weights};
 use nvfp4_dual_gemm::formats::nvfp4::{Nvfp4Matrix, TensorScale};
 use nvfp4_dual_gemm::formats::scale_layout::ScaleLayout;
 use nvfp4_dual_gemm::formats::ue4m3::Ue4m3;
@@ -103,6 +104,30 @@ impl Inputs {
         let alpha = |b: &Operand| if kind == DataKind::Contest { 1.0 } else { 2.0 / typical(b) };
         let (alpha1, alpha2) = (alpha(&b1) as f32, -0.75 * alpha(&b2) as f32);
         Inputs { a, b1, b2, alpha1, alpha2 }
+    }
+
+    /// Weights of a checkpoint, with `m` rows of activations quantised by its own input scale where
+    /// gate and up agree on one.
+    ///
+    /// # Errors
+    /// What the host crate refuses.
+    pub fn of_checkpoint(
+        layer: &GateUp<'_>,
+        m: usize,
+        seed: u64,
+    ) -> nvfp4_dual_gemm::Result<Inputs> {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let values: Vec<f32> = (0..m * layer.k).map(|_| normal(&mut rng)).collect();
+        let scale = layer.input_scale().map_or(TensorScale::FromData, TensorScale::Given);
+        let a = Nvfp4Matrix::quantize(&values, m, layer.k, scale)?;
+        let (alpha1, alpha2) = layer.alphas_for(a.tensor_scale());
+        let mut weights = |weights: &Weights<'_>| {
+            let (packed, scales) = (weights.packed.to_vec(), weights.scales.to_vec());
+            finish(packed, scales, (layer.n, layer.k, 1), &mut rng)
+        };
+        let (b1, b2) = (weights(&layer.gate), weights(&layer.up));
+        let a = finish(a.packed().to_vec(), a.scales().to_vec(), (m, layer.k, 1), &mut rng);
+        Ok(Inputs { a, b1, b2, alpha1, alpha2 })
     }
 
     /// The problem that these inputs are for.

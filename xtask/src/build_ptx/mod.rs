@@ -82,3 +82,30 @@ pub fn run(options: &Options) -> Result<()> {
         differing.join("; ")
     )
 }
+
+/// The PTX that `arch`'s kernels compile to now; the committed one, and a line that says so, where
+/// no device compiler can be had.
+pub fn fresh_ptx(arch: &str) -> Result<String> {
+    let target = *Target::ALL
+        .iter()
+        .find(|target| target.arch == arch)
+        .with_context(|| format!("no kernels are compiled for {arch}"))?;
+    let path = target.path();
+    let committed =
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
+    let rustc = match toolchain::find(false) {
+        Ok(rustc) => rustc,
+        Err(error) => {
+            println!("{error:#}\nno device compiler: verifying the committed PTX instead");
+            return committed;
+        }
+    };
+    let ptx = directives::insert(&compile::compile(&rustc, target, "")?)?;
+    if committed? != ptx {
+        println!(
+            "note: {} is not what the device crate compiles to; verifying the fresh PTX",
+            path.display()
+        );
+    }
+    Ok(ptx)
+}
