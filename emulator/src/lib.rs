@@ -11,3 +11,4 @@
 pub mod error;
 pub mod machine;
 pub mod numeric;
+pub mod tensor;
