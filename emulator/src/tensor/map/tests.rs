@@ -35,7 +35,8 @@ fn bytes_there_and_back() {
 
 #[test]
 fn every_rule_refuses_by_name() {
-    let cases: &[(&str, fn(&mut TensorMap))] = &[
+    type Case = (&'static str, fn(&mut TensorMap));
+    let cases: &[Case] = &[
         ("rank is 0", |m| m.rank = 0),
         ("rank is 6", |m| m.rank = 6),
         ("multiple of 16", |m| m.base = 8),

@@ -66,12 +66,12 @@ impl TensorMap {
                     visit(Piece { shared_offset: row * row_bytes + piece.shared_offset, ..piece });
                 },
             );
-            for d in 1..self.rank {
-                at[d] += 1;
-                if at[d] < self.copied(d) {
+            for (d, index) in at.iter_mut().enumerate().take(self.rank).skip(1) {
+                *index += 1;
+                if *index < self.copied(d) {
                     break;
                 }
-                at[d] = 0;
+                *index = 0;
             }
         }
     }
