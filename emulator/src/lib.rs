@@ -11,3 +11,5 @@
 pub mod decode;
 pub mod error;
 pub mod machine;
+pub mod numeric;
+pub mod tensor;
