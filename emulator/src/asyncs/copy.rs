@@ -23,10 +23,8 @@ pub enum Place {
         /// Offset.
         offset: u32,
     },
-    /// No source: this byte, repeated.
-    Fill(u8),
-    /// A source outside the tensor that reads as not-a-number: these two bytes, repeated.
-    FillPair([u8; 2]),
+    /// No source: these bytes, repeated.
+    Fill([u8; 8]),
 }
 
 /// Bytes that land together.
@@ -160,7 +158,7 @@ impl CopyJob {
         };
         let bytes = due - signal.sent;
         signal.sent = due;
-        if bytes == 0 && !over {
+        if bytes == 0 {
             return Ok(());
         }
         space.complete_tx(signal.barrier, bytes, who)
@@ -182,12 +180,8 @@ impl CopyJob {
     ) -> Result<(), Box<Fault>> {
         match part.from {
             Place::Global(address) => env.global.load(address, bytes, who),
-            Place::Fill(byte) => {
-                bytes.fill(byte);
-                Ok(())
-            }
-            Place::FillPair(pair) => {
-                bytes.iter_mut().enumerate().for_each(|(i, b)| *b = pair[i % 2]);
+            Place::Fill(pattern) => {
+                bytes.iter_mut().enumerate().for_each(|(i, b)| *b = pattern[i % 8]);
                 Ok(())
             }
             Place::Shared { rank, offset } => {
@@ -231,7 +225,7 @@ impl CopyJob {
                 }
                 Ok(())
             }
-            Place::Fill(_) | Place::FillPair(_) => Ok(()),
+            Place::Fill(_) => Ok(()),
         }
     }
 
@@ -261,7 +255,7 @@ impl CopyJob {
                     let new = change(old).to_le_bytes();
                     cta.shared.store(offset + at, &new[..width], who)?;
                 }
-                Place::Fill(_) | Place::FillPair(_) => {}
+                Place::Fill(_) => {}
             }
         }
         Ok(())

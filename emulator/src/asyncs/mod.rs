@@ -10,7 +10,7 @@
 //! announces it.
 
 mod copy;
-mod matrix;
+mod mma;
 mod store;
 mod tensor;
 
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 use rand::Rng;
 
 pub use copy::{CopyJob, Part, Place, Signal};
-pub use matrix::WgmmaJob;
-pub use store::{ArriveJob, CancelJob, CpAsyncJob, StoreAsyncJob};
+
+pub use store::{ArriveJob, CancelJob, CpAsyncJob, LaneCopy, LaneStore, StoreAsyncJob};
 pub use tensor::{
-    CellCopyJob, CommitJob, MmaJob, MmaOperandA, ShiftJob, TmemLoadJob, TmemStoreJob,
+    Access, CellCopyJob, CommitJob, MmaJob, MmaOperandA, ShiftJob, TmemLoadJob, TmemStoreJob, lanes_of,
 };
 
 use crate::error::{Actor, Fault};
@@ -56,8 +56,6 @@ pub enum Job {
     TmemLoad(TmemLoadJob),
     /// `tcgen05.st`.
     TmemStore(TmemStoreJob),
-    /// `wgmma.mma_async`.
-    Wgmma(Box<WgmmaJob>),
 }
 
 /// What a step achieved.
@@ -170,6 +168,14 @@ impl Queue {
         self.slots.get_mut(slot as usize)?.as_mut().filter(|o| o.ticket == ticket)
     }
 
+    /// The copy behind a ticket.
+    pub(crate) fn copy_mut(&mut self, ticket: Ticket) -> Option<&mut CopyJob> {
+        match self.find_mut(ticket)?.job.as_mut()? {
+            Job::Copy(job) => Some(job),
+            _ => None,
+        }
+    }
+
     /// Removes a complete operation and releases those behind it.
     fn finish(&mut self, slot: u32) {
         let Some(operation) = self.slots[slot as usize].take() else { return };
@@ -241,7 +247,6 @@ fn run(
         Job::Shift(job) => job.step(space, ticket, &tensor),
         Job::TmemLoad(job) => job.step(space, ticket, rank, &tensor),
         Job::TmemStore(job) => job.step(space, ticket, rank, &tensor),
-        Job::Wgmma(job) => job.step(space, ticket, rank, &tensor),
     }
 }
 

@@ -202,6 +202,13 @@ impl TensorMemory {
         Ok(&self.cells[column as usize])
     }
 
+    /// All lanes of one column, to be written in full.
+    #[inline]
+    pub fn column_mut(&mut self, column: u32) -> &mut [u32; LANES] {
+        self.written[column as usize] = ALL_LANES;
+        &mut self.cells[column as usize]
+    }
+
     /// Writes one cell.
     #[inline]
     pub fn write(&mut self, column: u32, lane: usize, value: u32) {
