@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::panel::{Panel, scale};
 use super::{DOUBLED, GROUPS, K, ROW_BYTES, ROWS};
-use crate::numeric::CANONICAL_NAN_F32;
+use crate::numeric::{CANONICAL_NAN_F32, toward_zero};
 
 /// D = A·Bᵀ with block scales, or D += A·Bᵀ when `accumulate` is set.
 ///
@@ -146,12 +146,4 @@ fn truncated(bits: u32, exponent: i32) -> u32 {
     let drop = exponent - 35 - (field - 150);
     let kept = bits & (u32::MAX << (drop.clamp(0, 23) as u32));
     if drop > 23 { 0 } else { kept }
-}
-
-/// The bits of `x` as f32, rounded toward zero; 2¹²⁸ and more is infinite.
-#[inline(always)]
-fn toward_zero(x: f64) -> u32 {
-    let nearest = x as f32;
-    let beyond = f64::from(nearest).abs() > x.abs() && x.abs() < 2f64.powi(128);
-    nearest.to_bits() - u32::from(beyond)
 }
