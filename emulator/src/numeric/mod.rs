@@ -11,7 +11,9 @@ mod format;
 mod round;
 
 pub use conversions::*;
+pub(crate) use format::power_of_two;
 pub use format::{BF16, E2M1, E2M3, E3M2, E4M3, E5M2, F16, F32, Format, Specials, TF32};
+pub(crate) use round::toward_zero;
 pub use round::{Rounding, round_f64_to_f32, round_f64_to_integral};
 
 /// The NaN that f32 instructions of the GPU produce.

@@ -113,3 +113,12 @@ pub fn round_f64_to_integral(x: f64, mode: Rounding) -> f64 {
         Rounding::Rp => x.ceil(),
     }
 }
+
+/// The f32 bits of `x` rounded toward zero, as the tensor cores finish a sum: 2¹²⁸ and more is
+/// infinite. Not for NaN. Free of branches, so that loops over it vectorise.
+#[inline(always)]
+pub(crate) fn toward_zero(x: f64) -> u32 {
+    let nearest = x as f32;
+    let beyond = f64::from(nearest).abs() > x.abs() && x.abs() < 2f64.powi(128);
+    nearest.to_bits() - u32::from(beyond)
+}

@@ -3,6 +3,8 @@
 //!
 //! Nothing here holds machine state; everything is worked out from the ISA text alone.
 
+pub mod block_scaled;
+pub mod dense;
 pub mod instr_descriptor;
 pub mod map;
 pub mod smem_descriptor;
