@@ -11,3 +11,4 @@
 pub mod decode;
 pub mod error;
 pub mod machine;
+pub mod parse;
