@@ -13,3 +13,4 @@ pub mod error;
 pub mod machine;
 pub mod numeric;
 pub mod tensor;
+pub mod parse;
