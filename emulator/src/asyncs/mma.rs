@@ -7,7 +7,9 @@ use crate::machine::access::Who;
 use crate::machine::cluster::{Cta, Space};
 use crate::machine::inflight::Ticket;
 use crate::machine::tmem;
-use crate::tensor::instr_descriptor::InstrDescriptor;
+use crate::tensor::block_scaled::{self, ROWS};
+use crate::tensor::dense::{self, Accumulate, Operand};
+use crate::tensor::instr_descriptor::{InstrDescriptor, MmaKind, ScaleType};
 use crate::tensor::smem_descriptor::MatrixDescriptor;
 use crate::tensor::tmem_layout::{AccumulatorLayout, scale_cell};
 
@@ -21,25 +23,6 @@ pub enum MmaOperandA {
     Shared(MatrixDescriptor),
     /// Tensor memory, from this column on.
     Tmem(u32),
-}
-
-/// The operands of the part that one CTA computes, as plain rows.
-#[derive(Debug, Default)]
-pub struct Operands {
-    /// Rows of A in this CTA.
-    pub m: usize,
-    /// Columns of D.
-    pub n: usize,
-    /// A, K-major, [`ROW_BYTES`] a row.
-    pub a: Vec<u8>,
-    /// B, K-major, [`ROW_BYTES`] a row.
-    pub b: Vec<u8>,
-    /// Scales of A, so many factors a row.
-    pub scale_a: Vec<u8>,
-    /// Scales of B.
-    pub scale_b: Vec<u8>,
-    /// Accumulator words before, row by row, and the result after.
-    pub d: Vec<u32>,
 }
 
 /// An MMA.
@@ -74,25 +57,20 @@ impl MmaJob {
         ticket: Ticket,
         who: &Who,
     ) -> Result<Progress, Box<Fault>> {
-        let mut b = vec![];
         let (n, group) = (self.idesc.n, self.ranks.len() as u32);
+        let mut b = Vec::with_capacity(n as usize * ROW_BYTES);
         for &rank in &self.ranks {
             let cta = space.cta(rank, self.b.start.into(), who)?;
             gather(&self.b, n / group, self.idesc.b_mn_major, &self.idesc, cta, who, &mut b)?;
         }
         let mut results = vec![];
-        for (index, &rank) in self.ranks.iter().enumerate() {
+        for (index, &rank) in (0u32..).zip(&self.ranks) {
             let cta = space.cta(rank, self.d.into(), who)?;
-            let mut operands = self.operands(index as u32, cta, who)?;
-            operands.b = std::mem::take(&mut b);
-            crate::tensor::multiply(&self.idesc, self.scales.2, self.accumulate, &mut operands)
-                .map_err(|what| who.fault(FaultKind::Unsupported, 0, what))?;
-            b = std::mem::take(&mut operands.b);
-            results.push(operands);
+            results.push(self.compute(index, &b, cta, who)?);
         }
-        for (index, operands) in results.iter().enumerate() {
-            let cta = &mut space.ctas[self.ranks[index] as usize];
-            self.write_back(index as u32, operands, cta);
+        for (index, columns) in (0u32..).zip(&results) {
+            let cta = &mut space.ctas[self.ranks[index as usize] as usize];
+            self.write_back(index, columns, cta);
         }
         for &rank in &self.ranks {
             let cta = &mut space.ctas[rank as usize];
@@ -104,93 +82,117 @@ impl MmaJob {
         Ok(Progress::Done)
     }
 
-    fn operands(&self, index: u32, cta: &Cta, who: &Who) -> Result<Operands, Box<Fault>> {
+    /// The part of D that lies in one CTA: its columns, by row of A in that CTA.
+    fn compute(
+        &self,
+        index: u32,
+        b: &[u8],
+        cta: &Cta,
+        who: &Who,
+    ) -> Result<Vec<[u32; ROWS]>, Box<Fault>> {
         let (m, n) = (self.idesc.m / self.ranks.len() as u32, self.idesc.n);
-        let mut operands = Operands { m: m as usize, n: n as usize, ..Operands::default() };
+        let a = self.rows_of_a(index, m, cta, who)?;
+        let (scale_a, scale_b, factors) = self.scales;
+        let ids = (self.idesc.scale_a_id, self.idesc.scale_b_id);
+        let scale_a = scales(scale_a, m, factors, ids.0, cta, who)?;
+        let scale_b = scales(scale_b, n, factors, ids.1, cta, who)?;
+        let mut d = vec![[0; ROWS]; n as usize];
+        if self.accumulate {
+            self.read_accumulator(index, m, &mut d, cta, who)?;
+        }
+        if self.idesc.kind == MmaKind::I8 {
+            dense::multiply_integers(
+                (&a, self.idesc.a),
+                (b, self.idesc.b),
+                self.idesc.k as usize,
+                self.accumulate,
+                self.idesc.saturate,
+                &mut d,
+            );
+        } else if self.idesc.scale == Some(ScaleType::Ue4m3) && factors == 4 {
+            let (a, _) = a.as_chunks();
+            let (b, _) = b.as_chunks();
+            let mut panel = block_scaled::Panel::default();
+            panel.load(a, &scale_a, self.idesc.negate_a);
+            let negate = self.idesc.negate_b;
+            block_scaled::multiply(&panel, b, &scale_b, negate, self.accumulate, &mut d);
+        } else {
+            let block = if factors == 0 { 1 } else { self.idesc.k as usize / factors as usize };
+            let mut panel = dense::Panel::default();
+            panel.load(&Operand::of(&self.idesc, true, block), &a, &scale_a);
+            let mut rows = dense::Rows::default();
+            rows.load(&Operand::of(&self.idesc, false, block), b, &scale_b);
+            dense::multiply(
+                &panel,
+                &rows,
+                Accumulate::tcgen05(&self.idesc, self.accumulate),
+                &mut d,
+            );
+        }
+        Ok(d)
+    }
+
+    fn rows_of_a(&self, index: u32, m: u32, cta: &Cta, who: &Who) -> Result<Vec<u8>, Box<Fault>> {
+        let mut a = Vec::with_capacity(m as usize * ROW_BYTES);
         match &self.a {
             MmaOperandA::Shared(descriptor) => {
-                let major = self.idesc.a_mn_major;
-                gather(descriptor, m, major, &self.idesc, cta, who, &mut operands.a)?;
+                gather(descriptor, m, self.idesc.a_mn_major, &self.idesc, cta, who, &mut a)?;
             }
             MmaOperandA::Tmem(column) => {
-                operands.a = vec![0; m as usize * ROW_BYTES];
-                for c in 0..ROW_BYTES / 4 {
-                    for row in 0..m {
-                        let (_, lane, _) = self.layout.cell(index * m + row, 0, n);
+                for row in 0..m {
+                    let (_, lane, _) = self.layout.cell(index * m + row, 0, self.idesc.n);
+                    for c in 0..ROW_BYTES as u32 / 4 {
                         let mut word = [0];
-                        cta.tmem.read(column + c as u32, lane as usize, &mut word, who)?;
-                        let at = row as usize * ROW_BYTES + c * 4;
-                        operands.a[at..at + 4].copy_from_slice(&word[0].to_le_bytes());
+                        cta.tmem.read(column + c, lane as usize, &mut word, who)?;
+                        a.extend_from_slice(&word[0].to_le_bytes());
                     }
                 }
             }
         }
-        let (scale_a, scale_b, factors) = self.scales;
-        if factors > 0 {
-            let ids = (self.idesc.scale_a_id, self.idesc.scale_b_id);
-            operands.scale_a = scales(scale_a, m, factors, ids.0, cta, who)?;
-            operands.scale_b = scales(scale_b, n, factors, ids.1, cta, who)?;
-        }
-        operands.d = vec![0; (m * n) as usize];
-        if self.accumulate {
-            self.read_accumulator(index, &mut operands, cta, who)?;
-        }
-        Ok(operands)
+        Ok(a)
     }
 
     fn read_accumulator(
         &self,
         index: u32,
-        operands: &mut Operands,
+        m: u32,
+        d: &mut [[u32; ROWS]],
         cta: &Cta,
         who: &Who,
     ) -> Result<(), Box<Fault>> {
-        let (m, n) = (operands.m, operands.n);
-        if m == tmem::LANES {
-            for column in 0..n {
-                let lanes = cta.tmem.column(self.d + column as u32, tmem::ALL_LANES, who)?;
-                for (row, &value) in lanes.iter().enumerate() {
-                    operands.d[row * n + column] = value;
+        for (n, column) in (0u32..).zip(d.iter_mut()) {
+            if m as usize == ROWS {
+                *column = *cta.tmem.column(self.d + n, tmem::ALL_LANES, who)?;
+            } else {
+                for row in 0..m {
+                    let (_, lane, offset) = self.layout.cell(index * m + row, n, self.idesc.n);
+                    let cell = &mut column[row as usize..][..1];
+                    cta.tmem.read(self.d + offset, lane as usize, cell, who)?;
                 }
             }
-        } else {
-            for row in 0..m {
-                for column in 0..n {
-                    let at = (index as usize * m + row) as u32;
-                    let (_, lane, offset) = self.layout.cell(at, column as u32, n as u32);
-                    let mut out = [0];
-                    cta.tmem.read(self.d + offset, lane as usize, &mut out, who)?;
-                    operands.d[row * n + column] = out[0];
+            if self.scale_input > 0 {
+                // A power of two; what it makes subnormal is rounded to nearest even.
+                let factor = (-(self.scale_input as f32)).exp2();
+                for word in column.iter_mut() {
+                    *word = (f32::from_bits(*word) * factor).to_bits();
                 }
-            }
-        }
-        if self.scale_input > 0 {
-            let factor = (-(self.scale_input as f32)).exp2();
-            for word in &mut operands.d {
-                *word = (f32::from_bits(*word) * factor).to_bits();
             }
         }
         Ok(())
     }
 
-    fn write_back(&self, index: u32, operands: &Operands, cta: &mut Cta) {
-        let (m, n) = (operands.m, operands.n);
+    fn write_back(&self, index: u32, d: &[[u32; ROWS]], cta: &mut Cta) {
+        let m = self.idesc.m / self.ranks.len() as u32;
         let disabled = self.disabled[index as usize];
-        if m == tmem::LANES && disabled == 0 {
-            for column in 0..n {
-                let lanes = cta.tmem.column_mut(self.d + column as u32);
-                for (row, value) in lanes.iter_mut().enumerate() {
-                    *value = operands.d[row * n + column];
-                }
+        for (n, column) in (0u32..).zip(d) {
+            if m as usize == ROWS && disabled == 0 {
+                *cta.tmem.column_mut(self.d + n) = *column;
+                continue;
             }
-            return;
-        }
-        for row in 0..m {
-            for column in 0..n {
-                let at = (index as usize * m + row) as u32;
-                let (_, lane, offset) = self.layout.cell(at, column as u32, n as u32);
+            for row in 0..m {
+                let (_, lane, offset) = self.layout.cell(index * m + row, n, self.idesc.n);
                 if disabled >> lane & 1 == 0 {
-                    cta.tmem.write(self.d + offset, lane as usize, operands.d[row * n + column]);
+                    cta.tmem.write(self.d + offset, lane as usize, column[row as usize]);
                 }
             }
         }
@@ -234,11 +236,10 @@ fn scales(
     id: u32,
     cta: &Cta,
     who: &Who,
-) -> Result<Vec<u8>, Box<Fault>> {
-    let mut out = vec![0; (rows * factors) as usize];
-    for row in 0..rows {
+) -> Result<Vec<[u8; 4]>, Box<Fault>> {
+    let mut out = vec![[0; 4]; rows as usize];
+    for row in 0..if factors > 0 { rows } else { 0 } {
         let (lane, offset) = scale_cell(row);
-        // All rows of 32 lanes are used only when there are that many.
         let wanted = 0x1_0000_0001_0000_0001_0000_0001_u128 << lane;
         let cells = cta.tmem.column(column + offset, wanted, who)?;
         let value = cells[lane as usize];
@@ -257,7 +258,7 @@ fn scales(
         }
         let bytes = value.to_le_bytes();
         for j in 0..factors {
-            out[(row * factors + j) as usize] = bytes[(id + j) as usize];
+            out[row as usize][j as usize] = bytes[(id + j) as usize];
         }
     }
     Ok(out)

@@ -22,7 +22,8 @@ pub use copy::{CopyJob, Part, Place, Signal};
 
 pub use store::{ArriveJob, CancelJob, CpAsyncJob, LaneCopy, LaneStore, StoreAsyncJob};
 pub use tensor::{
-    Access, CellCopyJob, CommitJob, MmaJob, MmaOperandA, ShiftJob, TmemLoadJob, TmemStoreJob, lanes_of,
+    Access, CellCopyJob, CommitJob, MmaJob, MmaOperandA, ShiftJob, TmemLoadJob, TmemStoreJob,
+    lanes_of,
 };
 
 use crate::error::{Actor, Fault};
@@ -252,11 +253,7 @@ fn run(
 
 /// Performs the arrivals of commits that are due (their operations are complete) and go to the
 /// CTA of `rank`, which is about to end: nothing that comes later can hold them up.
-pub fn deliver_due_commits(
-    space: &mut Space,
-    env: &Env<'_>,
-    rank: u32,
-) -> Result<(), Box<Fault>> {
+pub fn deliver_due_commits(space: &mut Space, env: &Env<'_>, rank: u32) -> Result<(), Box<Fault>> {
     loop {
         let due = space.queue.ready.iter().position(|&slot| {
             let job = space.queue.slots[slot as usize].as_ref().and_then(|o| o.job.as_ref());

@@ -70,11 +70,7 @@ pub struct ArriveJob {
 }
 
 impl ArriveJob {
-    pub(super) fn step(
-        &mut self,
-        space: &mut Space,
-        actor: Actor,
-    ) -> Result<Progress, Box<Fault>> {
+    pub(super) fn step(&mut self, space: &mut Space, actor: Actor) -> Result<Progress, Box<Fault>> {
         for (lane, rank, offset) in self.barriers.drain(..) {
             let who = Who::generic(Actor { lane: Some(lane), ..actor });
             space.arrive((rank, offset), 1, false, &who)?;

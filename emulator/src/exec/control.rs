@@ -126,8 +126,7 @@ fn lanes_with(values: &[u32; 32], lanes: Lanes, value: u32) -> Lanes {
 }
 
 fn divergent(lanes: Lanes, taken: Lanes) -> Result<Flow, Box<Fault>> {
-    let message =
-        format!("a .uni branch is taken by lanes {taken:#010x} of {lanes:#010x} only");
+    let message = format!("a .uni branch is taken by lanes {taken:#010x} of {lanes:#010x} only");
     Err(Box::new(Fault::new(FaultKind::Convergence, message)))
 }
 
@@ -150,12 +149,7 @@ fn text(env: &Env<'_>, warp: &Warp, at: &Step, lane: u32, offset: u32) -> String
 }
 
 /// The end of the active lanes, and what follows from it for barriers, the CTA and the cluster.
-fn exit(
-    env: &Env<'_>,
-    space: &mut Space,
-    warp: &mut Warp,
-    at: &Step,
-) -> Result<Flow, Box<Fault>> {
+fn exit(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Result<Flow, Box<Fault>> {
     warp.groups[at.group].pc = at.pc + 1;
     if let Some(load) = warp.loads.first() {
         let done = space.queue.is_done(load.ticket);

@@ -105,8 +105,7 @@ pub(super) fn execute(
         CopyOp::IsCanceled { dst, response } => {
             check_read(&warp.regs, response + 3, at.active)?;
             let flags = warp.regs.words[*response as usize + 3];
-            let answer =
-                each(at.active).fold(0, |mask, l| mask | (flags[l as usize] >> 31) << l);
+            let answer = each(at.active).fold(0, |mask, l| mask | (flags[l as usize] >> 31) << l);
             warp.regs.set_pred(*dst as usize, at.active, answer);
         }
         CopyOp::FirstCtaId { field, dst, response } => {

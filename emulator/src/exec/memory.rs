@@ -148,7 +148,8 @@ fn check_alignment(address: u64, bytes: u32, what: &str, who: &Who) -> Result<()
     if address.is_multiple_of(bytes.into()) {
         return Ok(());
     }
-    let message = format!("{what} of {bytes} bytes at {address:#x}, which is not a multiple of {bytes}");
+    let message =
+        format!("{what} of {bytes} bytes at {address:#x}, which is not a multiple of {bytes}");
     Err(who.fault(FaultKind::Misaligned, address, message))
 }
 
@@ -177,7 +178,8 @@ fn load(
             let out = &mut values[element * slots..];
             if load.width == Width::B128 {
                 for (slot, word) in chunk.chunks_exact(4).enumerate() {
-                    out[slot][lane as usize] = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                    out[slot][lane as usize] =
+                        u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
                 }
                 continue;
             }
@@ -376,7 +378,11 @@ fn atom(
             let place = place(atom.space, address, warp.rank, &who)?;
             let (b, c) = (operands[lane as usize], comparand[lane as usize]);
             let change = |old| {
-                if atom.kind == AtomKind::Exch { b } else { atomic::apply(atom.kind, atom.ty, old, b, c) }
+                if atom.kind == AtomKind::Exch {
+                    b
+                } else {
+                    atomic::apply(atom.kind, atom.ty, old, b, c)
+                }
             };
             olds[element][lane as usize] = match place.space {
                 StateSpace::SharedCta | StateSpace::SharedCluster => {

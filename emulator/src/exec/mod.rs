@@ -11,10 +11,12 @@ mod copy;
 mod matrix;
 mod memory;
 pub mod operand;
+mod scalar;
 mod special;
 mod sync;
 mod tensor;
 mod tmem_access;
+mod warp_ops;
 
 use rand::Rng;
 
@@ -114,9 +116,8 @@ fn pick(space: &mut Space, warp: &Warp) -> Option<usize> {
     if let [only] = warp.groups.as_slice() {
         return (only.state == State::Ready).then_some(0);
     }
-    let ready = || {
-        warp.groups.iter().enumerate().filter(|(_, g)| g.state == State::Ready).map(|(i, _)| i)
-    };
+    let ready =
+        || warp.groups.iter().enumerate().filter(|(_, g)| g.state == State::Ready).map(|(i, _)| i);
     let count = ready().count();
     match count {
         0 => None,
@@ -152,12 +153,7 @@ pub fn gathering_fault(env: &Env<'_>, warp: &Warp) -> Box<Fault> {
     Box::new(fault)
 }
 
-fn step(
-    env: &Env<'_>,
-    space: &mut Space,
-    warp: &mut Warp,
-    index: usize,
-) -> Result<(), Box<Fault>> {
+fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Result<(), Box<Fault>> {
     let group = &mut warp.groups[index];
     let (pc, lanes) = (group.pc, group.lanes);
     let woken = std::mem::take(&mut group.woken);
@@ -166,8 +162,7 @@ fn step(
     let active = match instr.guard {
         None => lanes,
         Some(guard) => {
-            let pred =
-                crate::decode::op::PredSrc::Reg { pred: guard.pred, negated: guard.negated };
+            let pred = crate::decode::op::PredSrc::Reg { pred: guard.pred, negated: guard.negated };
             operand::read_pred(&warp.regs, pred, lanes)?
         }
     };
@@ -249,7 +244,8 @@ fn meet(
             let mask = masks[lane as usize];
             if mask & active != active {
                 let lane = (active & !mask).trailing_zeros();
-                let message = format!("lane {lane} is not in the member mask {mask:#010x} it names");
+                let message =
+                    format!("lane {lane} is not in the member mask {mask:#010x} it names");
                 return Err(operand::lane_fault(FaultKind::Convergence, lane, message));
             }
             Ok(mask & warp.live & !active == 0)

@@ -155,9 +155,7 @@ pub fn uniform(values: &Lane32, lanes: Lanes, what: &str) -> Result<u32, Box<Fau
 /// The address of a symbol in its own space.
 pub fn symbol(env: &Env<'_>, rank: u32, symbol: Symbol) -> (Space, u64) {
     match symbol {
-        Symbol::Shared(offset) => {
-            (Space::SharedCta, address_of(rank, FIRST_BYTE + offset).into())
-        }
+        Symbol::Shared(offset) => (Space::SharedCta, address_of(rank, FIRST_BYTE + offset).into()),
         Symbol::DynamicShared => (Space::SharedCta, address_of(rank, env.dynamic_start).into()),
         Symbol::Local(offset) => (Space::Local, offset.into()),
         Symbol::Global(index) => (Space::Global, env.globals[index as usize]),
@@ -185,8 +183,6 @@ pub fn addresses(
         Base::Reg64(slot) => {
             read64(&warp.regs, Src::Reg(slot), lanes)?.map(|v| v.wrapping_add_signed(offset))
         }
-        Base::Symbol(name) => {
-            [symbol(env, warp.rank, name).1.wrapping_add_signed(offset); 32]
-        }
+        Base::Symbol(name) => [symbol(env, warp.rank, name).1.wrapping_add_signed(offset); 32],
     })
 }

@@ -85,8 +85,7 @@ fn read(name: SpecialName, env: &Env<'_>, space: &Space, warp: &Warp) -> [u64; 3
         N::NCtaIdY => same(env.grid[1]),
         N::NCtaIdZ => same(env.grid[2]),
         N::SmId => {
-            let linear =
-                warp.cta[0] + env.grid[0] * (warp.cta[1] + env.grid[1] * warp.cta[2]);
+            let linear = warp.cta[0] + env.grid[0] * (warp.cta[1] + env.grid[1] * warp.cta[2]);
             same(linear % crate::run::SM_COUNT)
         }
         N::NSmId => same(crate::run::SM_COUNT),
@@ -115,9 +114,7 @@ fn read(name: SpecialName, env: &Env<'_>, space: &Space, warp: &Warp) -> [u64; 3
         N::ClockHi | N::GlobalTimerHi => same((clock >> 32) as u32),
         N::Clock64 | N::GlobalTimer => [clock; 32],
         N::TotalSmemSize => same(space.ctas[0].shared.end()),
-        N::AggrSmemSize => {
-            same(space.ctas[0].shared.end() * env.cluster.iter().product::<u32>())
-        }
+        N::AggrSmemSize => same(space.ctas[0].shared.end() * env.cluster.iter().product::<u32>()),
         N::DynamicSmemSize => same(env.dynamic_bytes),
         N::ReservedSmemOffsetBegin => same(0),
         N::ReservedSmemOffsetEnd | N::ReservedSmemOffsetCap => same(shared::FIRST_BYTE),

@@ -189,9 +189,7 @@ fn mbarrier(
             let places = addresses(env, warp, address, at.active)?;
             let phases = match phase {
                 WaitKind::State(state) => read64(&warp.regs, *state, at.active)?,
-                WaitKind::Parity(parity) => {
-                    read32(&warp.regs, *parity, at.active)?.map(u64::from)
-                }
+                WaitKind::Parity(parity) => read32(&warp.regs, *parity, at.active)?.map(u64::from),
             };
             let mut done = 0;
             let mut waits: Vec<PhaseWait> = vec![];

@@ -185,9 +185,9 @@ impl Space {
             Block::TensorMemory { columns } => {
                 self.ctas[warp.rank as usize].tmem.has_room(*columns)
             }
-            Block::Tickets { tickets, reads } => tickets.iter().all(|&t| {
-                if *reads { self.queue.reads_done(t) } else { self.queue.is_done(t) }
-            }),
+            Block::Tickets { tickets, reads } => tickets
+                .iter()
+                .all(|&t| if *reads { self.queue.reads_done(t) } else { self.queue.is_done(t) }),
         }
     }
 

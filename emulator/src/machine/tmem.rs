@@ -104,9 +104,8 @@ impl TensorMemory {
     }
 
     fn room(&self, columns: u32) -> Option<u32> {
-        let apart = |start: u32, a: &Allocation| {
-            start + columns <= a.start || a.start + a.columns <= start
-        };
+        let apart =
+            |start: u32, a: &Allocation| start + columns <= a.start || a.start + a.columns <= start;
         (0..=COLUMNS - columns)
             .step_by(32)
             .find(|&start| self.allocations.iter().all(|a| apart(start, a)))

@@ -130,7 +130,8 @@ impl LaneMemory {
     pub fn load(&self, lane: u32, at: u64, out: &mut [u8], who: &Who) -> Result<(), Box<Fault>> {
         let start = self.locate(lane, at, out.len(), who)?;
         if !self.written.all(start, out.len()) {
-            let message = format!("{} bytes of local memory at {at:#x} were never written", out.len());
+            let message =
+                format!("{} bytes of local memory at {at:#x} were never written", out.len());
             return Err(who.fault(FaultKind::UnwrittenRead, at, message));
         }
         out.copy_from_slice(&self.bytes[start..start + out.len()]);
@@ -167,8 +168,10 @@ impl LaneMemory {
 
     fn locate(&self, lane: u32, at: u64, len: usize, who: &Who) -> Result<usize, Box<Fault>> {
         if at > self.stride as u64 || len > self.stride - at as usize {
-            let message =
-                format!("{len} bytes of local memory at {at:#x}, of which a thread has {}", self.stride);
+            let message = format!(
+                "{len} bytes of local memory at {at:#x}, of which a thread has {}",
+                self.stride
+            );
             return Err(who.fault(FaultKind::OutOfBounds, at, message));
         }
         Ok(lane as usize * self.stride + at as usize)

@@ -50,9 +50,7 @@ pub fn specific(space: Space, address: u64) -> u64 {
 pub fn is_in(space: Space, address: u64, own: u32) -> bool {
     let (found, inner) = resolve(address);
     match space {
-        Space::SharedCta => {
-            found == Space::SharedCluster && shared::rank_of(inner as u32) == own
-        }
+        Space::SharedCta => found == Space::SharedCluster && shared::rank_of(inner as u32) == own,
         Space::Generic => true,
         Space::Const => false,
         space => found == space,

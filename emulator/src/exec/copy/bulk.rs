@@ -64,10 +64,8 @@ fn targets(
         Some(mask) => {
             let mask = mask & 0xffff;
             if mask == 0 || mask >> space.ctas.len() != 0 {
-                let message = format!(
-                    "multicast mask {mask:#06x} in a cluster of {} CTAs",
-                    space.ctas.len()
-                );
+                let message =
+                    format!("multicast mask {mask:#06x} in a cluster of {} CTAs", space.ctas.len());
                 return Err(who.fault(FaultKind::OutOfBounds, destination.into(), message));
             }
             // In a pair, the barrier is the one of the CTA with the named barrier's parity.
@@ -75,7 +73,8 @@ fn targets(
             each(mask).map(|r| (r, signalled(r))).collect()
         }
         None => {
-            let allowed = if cta_group == Some(2) { signal & !1 == rank & !1 } else { signal == rank };
+            let allowed =
+                if cta_group == Some(2) { signal & !1 == rank & !1 } else { signal == rank };
             if !allowed {
                 let message = format!(
                     "the copy lands in the CTA of rank {rank} and its mbarrier is in rank {signal}'s; \
@@ -159,7 +158,8 @@ pub(super) fn tensor(
         let side = shared_address(widen(kind, sides[l]), sides[l], warp.rank, &who)?;
         check_aligned(side, 128, "the shared address of a tensor copy", &who)?;
         let offset = shared::offset_of(side);
-        let rows = if matches!(op.mode, TensorMode::Gather4 | TensorMode::Scatter4) { 4 } else { 1 };
+        let rows =
+            if matches!(op.mode, TensorMode::Gather4 | TensorMode::Scatter4) { 4 } else { 1 };
         let (span, total) = (map.shared_bytes() * rows, map.transaction_bytes() * rows);
         match op.direction {
             TensorDirection::LoadCta | TensorDirection::LoadCluster => {
@@ -300,11 +300,10 @@ pub(super) fn linear(
         let l = lane as usize;
         let who = Who::asynchronous(at.lane(lane));
         let (dst, src, bytes) = (targets_at[l], sources[l], sizes[l]);
-        for (what, value) in
-            [("size", bytes.into()), ("destination", dst), ("source", src)]
-        {
+        for (what, value) in [("size", bytes.into()), ("destination", dst), ("source", src)] {
             if !u64::is_multiple_of(value, 16) {
-                let message = format!("the {what} of a bulk copy is {value:#x}, not a multiple of 16");
+                let message =
+                    format!("the {what} of a bulk copy is {value:#x}, not a multiple of 16");
                 return Err(who.fault(FaultKind::Misaligned, value, message));
             }
         }
@@ -340,8 +339,7 @@ pub(super) fn linear(
         let own = warp.rank;
         let local = match op.direction {
             BulkDirection::SharedToSharedCluster => {
-                let source =
-                    shared_address(widen(StateSpace::SharedCta, src), src, own, &who)?;
+                let source = shared_address(widen(StateSpace::SharedCta, src), src, own, &who)?;
                 Some(shared::offset_of(source))
             }
             _ => None,
