@@ -8,6 +8,7 @@
 //! issued and completes later, in an order drawn from a seed. Registers, shared memory, tensor
 //! memory and global memory that nobody wrote are faults when read.
 
+pub mod decode;
 pub mod error;
 pub mod machine;
 pub mod numeric;
