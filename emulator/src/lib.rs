@@ -12,4 +12,5 @@ pub mod decode;
 pub mod error;
 pub mod machine;
 pub mod numeric;
+pub mod parse;
 pub mod tensor;
