@@ -11,4 +11,6 @@
 pub mod decode;
 pub mod error;
 pub mod machine;
+pub mod numeric;
 pub mod parse;
+pub mod tensor;
