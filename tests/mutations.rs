@@ -331,5 +331,10 @@ fn every_mistake_is_caught() {
             None => missed.push(*name),
         }
     }
-    assert!(missed.is_empty(), "{} of {} mistakes were missed: {missed:#?}", missed.len(), MISTAKES.len());
+    assert!(
+        missed.is_empty(),
+        "{} of {} mistakes were missed: {missed:#?}",
+        missed.len(),
+        MISTAKES.len()
+    );
 }

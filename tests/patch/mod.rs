@@ -75,7 +75,9 @@ impl Kernel {
             .rev()
             .find(|&at| {
                 let line = &self.lines[at];
-                !line.starts_with('{') && !line.contains("tcgen05") && !line.starts_with("@")
+                !line.starts_with('{')
+                    && !line.contains("tcgen05")
+                    && !line.starts_with("@")
                     && self.registers(at).first() == Some(&register)
             })
             .unwrap_or_else(|| panic!("{register} of {what} is not defined"))
