@@ -1,7 +1,7 @@
 //! The syntax tree. Names borrow from the text.
 
 /// A place in the text, both numbers from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
     /// Line.
     pub line: u32,
