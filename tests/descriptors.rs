@@ -119,10 +119,16 @@ fn the_maps_keep_everything_apart() {
         assert!(map.tiles_arrived >= map.stage * geometry.stages);
         assert!(map.tiles_arrived % 8 == 0 && map.stage_free % 8 == 0);
         for (offset, rows) in [(map.a, TILE_M), (map.b1, tile_n), (map.b2, tile_n)] {
-            let last = Sm100SmemDescriptor::k_major_128b(offset).advance(3 * MMA_K / 2);
-            let last = decode_sm100(last.bits()).unwrap();
-            let end = (0..rows).map(|row| last.k_major(row, 31)).max().unwrap();
-            assert_eq!(end, offset + rows * 128 - 1);
+            // The four K steps read every byte of the tile once.
+            let mut read = vec![0; (rows * 128) as usize];
+            for step in 0..4 {
+                let slice = Sm100SmemDescriptor::k_major_128b(offset).advance(step * MMA_K / 2);
+                let slice = decode_sm100(slice.bits()).unwrap();
+                for (row, byte) in (0..rows).flat_map(|row| (0..32).map(move |byte| (row, byte))) {
+                    read[(slice.k_major(row, byte) - offset) as usize] += 1;
+                }
+            }
+            assert!(read.iter().all(|&times| times == 1));
         }
 
         let tmem = TmemMap::new(geometry);
