@@ -116,7 +116,7 @@ impl ClusterRun {
             });
         }
         let temperament = Temperament::new(selector, warps.len(), &mut rng);
-        let impatience = [2, 3, 6][rng.random_range(0..3)];
+        let impatience = rng.random_range(2..4);
         let space = Space {
             impatience,
             ctas: spaces,

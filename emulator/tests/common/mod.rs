@@ -1,4 +1,5 @@
 //! What the tests of whole programs share: a device, buffers by name, runs under several seeds.
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use ptx_emulator::decode;
 use ptx_emulator::error::{Ending, Fault};
@@ -42,7 +43,7 @@ impl Bench {
 
     /// Runs an entry.
     pub fn run(&self, launch: &Launch, seed: u64) -> Result<Stats, Ending> {
-        let limit = 200_000_000;
+        let limit = 20_000_000;
         let options = Options { seed, instruction_limit: limit, ..Options::default() };
         self.device.launch(&self.module, launch, &options)
     }
