@@ -39,8 +39,6 @@ struct Temperament {
     turn: u32,
     /// Warps run by a priority list that changes now and then, instead of by lot.
     priorities: Option<Vec<u32>>,
-    /// One in so many turns, a sleeping `try_wait` gives up.
-    impatience: u32,
 }
 
 impl Temperament {
@@ -56,7 +54,7 @@ impl Temperament {
             order.shuffle(rng);
             order
         });
-        Temperament { pace, turn, priorities, impatience: [16, 128, 1024][rng.random_range(0..3)] }
+        Temperament { pace, turn, priorities }
     }
 }
 
@@ -118,7 +116,9 @@ impl ClusterRun {
             });
         }
         let temperament = Temperament::new(selector, warps.len(), &mut rng);
+        let impatience = rng.random_range(2..4);
         let space = Space {
+            impatience,
             ctas: spaces,
             queue: Queue::default(),
             barrier: ClusterBarrier::default(),
@@ -237,7 +237,7 @@ impl ClusterRun {
 
     /// Now and then a sleeping `try_wait` returns false before its phase is complete, as it may.
     fn disturb(&mut self) {
-        if !self.space.rng.random_ratio(1, self.temperament.impatience) {
+        if !self.space.rng.random_ratio(1, 256) {
             return;
         }
         let chosen = self.space.rng.random_range(0..self.warps.len());
