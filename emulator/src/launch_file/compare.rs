@@ -13,23 +13,38 @@ impl Job {
     /// The ending of the lowest seed that did not end well; or, when all did, a race for the lowest
     /// seed whose outputs differ from the first's.
     pub fn run_seeds(&self, first: u64, count: u64) -> Result<Outcome, SeedEnding> {
-        let at = |seed| self.run(seed).map_err(|ending| SeedEnding { seed, ending });
-        let reference = at(first)?;
-        let difference = (1..count).into_par_iter().find_map_first(|i| {
+        let at = |i| {
             let seed = first.wrapping_add(i);
-            let outcome = match at(seed) {
-                Ok(outcome) => outcome,
-                Err(ending) => return Some(ending),
-            };
-            let pairs = reference.buffers.iter().zip(&outcome.buffers);
-            let message = pairs.filter_map(|(a, b)| difference(a, b)).next()?;
-            let message =
-                format!("the result depends on the schedule: {message} ({first} vs {seed})");
-            Some(SeedEnding { seed, ending: Fault::new(FaultKind::Race, message).into() })
-        });
-        match difference {
-            None => Ok(reference),
-            Some(ending) => Err(ending),
+            self.run(seed).map_err(|ending| SeedEnding { seed, ending })
+        };
+        let batch = rayon::current_num_threads() as u64;
+        let mut reference: Option<Outcome> = None;
+        // In batches, so that only as many results are held at a time as there are threads.
+        for begin in (0..count.max(1)).step_by(batch as usize) {
+            let end = (begin + batch).min(count.max(1));
+            let outcomes: Vec<_> = (begin..end).into_par_iter().map(at).collect();
+            for (i, outcome) in (begin..end).zip(outcomes) {
+                let outcome = outcome?;
+                match &reference {
+                    None => reference = Some(outcome),
+                    Some(reference) => agree(reference, &outcome, first, first.wrapping_add(i))?,
+                }
+            }
+        }
+        Ok(reference.expect("bug: a batch is never empty"))
+    }
+}
+
+/// A race, unless two schedules left the same behind.
+fn agree(a: &Outcome, b: &Outcome, first: u64, seed: u64) -> Result<(), SeedEnding> {
+    let mut pairs = a.buffers.iter().zip(&b.buffers);
+    match pairs.find_map(|(a, b)| difference(a, b)) {
+        None => Ok(()),
+        Some(what) => {
+            let message = format!(
+                "the result depends on the schedule: {what} (under seed {first} and seed {seed})"
+            );
+            Err(SeedEnding { seed, ending: Fault::new(FaultKind::Race, message).into() })
         }
     }
 }

@@ -3,6 +3,17 @@
 //! [`Job::read`] does everything that does not depend on the schedule, once: the JSON, the modules,
 //! the buffers' content. [`Job::run`] runs all launches under one seed on fresh memory, and
 //! [`Job::run_seeds`] compares several. Outputs reach the disk only through [`Job::write`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use ptx_emulator::launch_file::Job;
+//!
+//! let job = Job::read(Path::new("launch.json"))?;
+//! let outcome = job.run(job.seed())?;
+//! job.write(&outcome)?;
+//! # Ok::<(), ptx_emulator::error::Ending>(())
+//! ```
 
 mod compare;
 mod memory;
