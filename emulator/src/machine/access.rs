@@ -9,6 +9,8 @@ use crate::error::{Actor, Fault, FaultKind};
 pub enum Proxy {
     /// Ordinary loads, stores and atomics.
     Generic,
+    /// `cp.async`: the generic proxy, at a time of its own.
+    CpAsync,
     /// Bulk and tensor copies, `st.async`, `cp.reduce`.
     Async,
     /// Operand fetches of `tcgen05.mma`, `tcgen05.cp` and `wgmma`, and their results.

@@ -57,6 +57,11 @@ impl InFlight {
         self.uses.push(Use { ticket, start, end, write, actor, what });
     }
 
+    /// Line and name of some use.
+    pub fn first(&self) -> Option<(u32, &'static str)> {
+        self.uses.first().map(|u| (u.actor.line, u.what))
+    }
+
     /// Forgets every use of `ticket`.
     pub fn end(&mut self, ticket: Ticket) {
         let mut at = 0;

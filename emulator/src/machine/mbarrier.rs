@@ -135,6 +135,13 @@ impl Mbarriers {
         Ok(token)
     }
 
+    /// Raises the pending count of the current phase by one (`cp.async.mbarrier.arrive` without
+    /// `.noinc`).
+    pub fn increment(&mut self, rank: u32, offset: u32, who: &Who) -> Result<(), Box<Fault>> {
+        self.object(rank, offset, "cp.async.mbarrier.arrive", who)?.pending += 1;
+        Ok(())
+    }
+
     /// `expect-tx`: `bytes` more must be delivered in the current phase.
     pub fn expect(
         &mut self,

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod bitmap;
+pub mod cluster;
 pub mod global;
 pub mod inflight;
 pub mod mbarrier;
@@ -9,3 +10,5 @@ pub mod named_barrier;
 pub mod registers;
 pub mod shared;
 pub mod tmem;
+pub mod warp;
+pub mod window;

@@ -80,6 +80,7 @@ impl SharedMemory {
                     self.in_flight.check(offset, len, false, who, self.rank)?;
                 }
             }
+            Proxy::CpAsync => {}
             Proxy::Async | Proxy::TensorCore => {
                 if !self.unfenced_cells.is_empty()
                     && self.unfenced.any(start / 16, (start + n).div_ceil(16) - start / 16)
@@ -109,8 +110,8 @@ impl SharedMemory {
         if n > 0 && self.barriers.any(start / 8, (start + n).div_ceil(8) - start / 8) {
             return Err(self.over_a_barrier(offset, len, who));
         }
-        if who.proxy == Proxy::Generic {
-            if self.in_flight.busy() {
+        if matches!(who.proxy, Proxy::Generic | Proxy::CpAsync) {
+            if who.proxy == Proxy::Generic && self.in_flight.busy() {
                 self.in_flight.check(offset, len, true, who, self.rank)?;
             }
             let cells = start / 16..(start + n).div_ceil(16);

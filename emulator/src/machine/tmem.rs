@@ -103,6 +103,24 @@ impl TensorMemory {
         Ok(Some(start))
     }
 
+    fn room(&self, columns: u32) -> Option<u32> {
+        let apart =
+            |start: u32, a: &Allocation| start + columns <= a.start || a.start + a.columns <= start;
+        (0..=COLUMNS - columns)
+            .step_by(32)
+            .find(|&start| self.allocations.iter().all(|a| apart(start, a)))
+    }
+
+    /// Whether an allocation of that size would succeed now.
+    pub fn has_room(&self, columns: u32) -> bool {
+        self.room(columns).is_some()
+    }
+
+    /// Line and name of some unfinished use.
+    pub fn first_use(&self) -> Option<(u32, &'static str)> {
+        self.uses.first().map(|u| (u.actor.line, u.what))
+    }
+
     /// `tcgen05.dealloc`.
     pub fn free(&mut self, address: u32, columns: u32, who: &Who) -> Result<(), Box<Fault>> {
         let (lane, column) = split(address);
@@ -181,6 +199,13 @@ impl TensorMemory {
             return Err(self.never_written(column, wanted, who));
         }
         Ok(&self.cells[column as usize])
+    }
+
+    /// All lanes of one column, to be written in full.
+    #[inline]
+    pub fn column_mut(&mut self, column: u32) -> &mut [u32; LANES] {
+        self.written[column as usize] = ALL_LANES;
+        &mut self.cells[column as usize]
     }
 
     /// Writes one cell.
