@@ -423,8 +423,8 @@ proptest! {
             let value = std::array::from_fn(|lane| seed[(lane + 7 * slot) % 32]);
             regs.set(slot, u32::MAX, &value);
         }
-        for pred in 0..kernel.preds as usize {
-            regs.set_pred(pred, u32::MAX, seed[pred]);
+        for (pred, &bits) in (0..kernel.preds as usize).zip(&seed) {
+            regs.set_pred(pred, u32::MAX, bits);
         }
         if let Err(fault) = execute(kernel, &mut regs, u32::MAX) {
             prop_assert_eq!(fault.kind, FaultKind::Convergence, "{}", form);
