@@ -12,6 +12,7 @@ pub mod asyncs;
 pub mod decode;
 pub mod error;
 pub mod exec;
+pub mod launch_file;
 pub mod machine;
 pub mod numeric;
 pub mod parse;

@@ -1,2 +1,43 @@
-//! The project commands.
-fn main() {}
+//! The project's commands. `cargo xtask --help` lists them.
+
+mod build_ptx;
+mod tidy;
+mod verify;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The commands of nvfp4-dual-gemm: compile the GPU code, and prove it right.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile the device crate to host/ptx/*.ptx and assemble every kernel.
+    BuildPtx(build_ptx::Options),
+    /// Execute the kernels on the emulator and judge every bit of what they compute.
+    Verify(verify::Options),
+    /// Check the house rules that no compiler checks.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::BuildPtx(options) => build_ptx::run(&options),
+        Command::Verify(options) => verify::run(&options),
+        Command::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::tensor::smem_descriptor::MatrixDescriptor;
 use crate::tensor::tmem_layout::{AccumulatorLayout, scale_cell};
 
 /// Bytes of K of one row of an operand: every kind's K is 256 bits.
-pub const ROW_BYTES: usize = 32;
+const ROW_BYTES: usize = 32;
 
 /// Where A lies.
 #[derive(Debug, Clone, Copy)]

@@ -164,7 +164,7 @@ impl TmemLoadJob {
                 continue;
             }
             for thread in each(self.lanes) {
-                let mut one = |register| -> Result<u32, Box<Fault>> {
+                let one = |register| -> Result<u32, Box<Fault>> {
                     let (column, lane) = access.cell(thread, register);
                     let mut out = [0];
                     cta.tmem.read(column, lane, &mut out, who)?;

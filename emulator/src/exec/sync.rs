@@ -1,5 +1,7 @@
 //! Barriers, mbarriers, fences.
 
+use rand::Rng;
+
 use super::memory::shared_address;
 use super::operand::{addresses, lane_fault, read_pred, read32, read64, uniform, write, write32};
 use super::{Flow, Step};
@@ -218,6 +220,11 @@ fn mbarrier(
             if *may_sleep && done == 0 && !at.timed_out {
                 if !at.woken {
                     space.stats.barrier_waits += 1;
+                    // It may also give up at once: code that does not ask again must notice.
+                    if space.rng.random_ratio(1, space.impatience) {
+                        warp.regs.set_pred(*dst as usize, at.active, 0);
+                        return Ok(Flow::Next);
+                    }
                 }
                 return Ok(Flow::Wait(Block::Mbarrier(waits)));
             }

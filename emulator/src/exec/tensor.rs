@@ -298,8 +298,13 @@ fn commit(
             return Err(who.fault(FaultKind::BarrierMisuse, address.into(), message));
         }
     }
-    let after = issued(space, warp.id, lane).all();
-    space.queue.push(at.actor, warp.rank, Job::Commit(CommitJob { barriers }), after);
+    let issued_here = issued(space, warp.id, lane);
+    let mut after = issued_here.all();
+    // What a later commit tracks includes what an earlier one tracks: they arrive in order.
+    after.extend(issued_here.commit);
+    let job = Job::Commit(CommitJob { barriers });
+    let ticket = space.queue.push(at.actor, warp.rank, job, after);
+    issued(space, warp.id, lane).commit = Some(ticket);
     Ok(())
 }
 

@@ -87,8 +87,8 @@ pub struct Issued {
     pub copies: Vec<Ticket>,
     /// `mma`, with accumulator address and shape.
     pub mmas: Vec<((u32, u32), Ticket)>,
-    /// `cp.async` that no `cp.async.mbarrier.arrive` has taken up.
-    pub last: Option<Ticket>,
+    /// The last `commit`.
+    pub commit: Option<Ticket>,
 }
 
 /// Everything of a cluster that is not a warp.
@@ -106,6 +106,8 @@ pub struct Space {
     pub issued: BTreeMap<(u32, u32), Issued>,
     /// The source of every choice.
     pub rng: SmallRng,
+    /// One in so many `try_wait` gives up instead of sleeping.
+    pub impatience: u32,
     /// Counts.
     pub stats: Stats,
     /// Moves when something happened that a blocked warp may wait for.

@@ -13,6 +13,18 @@
 //! Not covered by measurements, and assumed here: an infinite c stays as it is, and a sum of 2¹²⁸
 //! or more is infinite.
 //!
+//! ```
+//! use ptx_emulator::tensor::block_scaled::{Panel, ROWS, multiply};
+//!
+//! // 64 ones times 64 twos, with scales 1 and 0.5 (0x38 and 0x30 in ue4m3).
+//! let (ones, twos) = ([0x22; 32], [0x44; 32]);
+//! let mut a = Panel::default();
+//! a.load(&[ones], &[[0x38; 4]], false);
+//! let mut d = [[0; ROWS]];
+//! multiply(&a, &[twos], &[[0x30; 4]], false, false, &mut d);
+//! assert_eq!(f32::from_bits(d[0][0]), 64.0);
+//! ```
+//!
 //! The work is laid out for vector units: the rows of A stand side by side in a [`Panel`], one
 //! column of D at a time, in plain loops over arrays.
 

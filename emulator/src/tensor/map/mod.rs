@@ -146,6 +146,30 @@ pub enum OobFill {
 
 /// A tiled tensor map. Arrays hold `rank` (for strides, `rank - 1`) meaningful entries, dimension 0
 /// being the innermost.
+///
+/// ```
+/// use ptx_emulator::tensor::map::{ElementType, Piece, TensorMap};
+///
+/// let map = TensorMap {
+///     base: 0x7f00_0000_0000,
+///     element: ElementType::Float16,
+///     rank: 2,
+///     dims: [100, 10, 0, 0, 0],
+///     strides: [256, 0, 0, 0],
+///     box_dims: [64, 2, 0, 0, 0],
+///     element_strides: [1; 5],
+///     ..TensorMap::default()
+/// };
+/// map.validate()?;
+/// assert_eq!(map.transaction_bytes(), 256);
+/// // From column 64 on, 36 of 64 columns are inside; the last row is the tensor's last.
+/// let pieces = map.pieces(&[64, 9])?;
+/// let address = map.base + 9 * 256 + 128;
+/// assert_eq!(pieces[0], Piece { shared_offset: 0, bytes: 72, global: Some(address) });
+/// assert_eq!(pieces[1], Piece { shared_offset: 72, bytes: 56, global: None });
+/// assert_eq!(pieces[2], Piece { shared_offset: 128, bytes: 128, global: None });
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TensorMap {
     /// Device address of element 0.

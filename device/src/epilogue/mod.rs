@@ -1,0 +1,4 @@
+//! From accumulators to C.
+
+pub mod silu_mul;
+pub mod store;

@@ -1,0 +1,68 @@
+//! The entry points: one declaration per kernel, used by the compiler of the PTX (which writes the
+//! launch bounds into it) and by the host's launch.
+
+#[cfg(all(target_arch = "nvptx64", feature = "probes"))]
+pub mod probes;
+#[cfg(target_arch = "nvptx64")]
+pub mod sm100_nvfp4_dual_gemm;
+
+use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
+use crate::tile::smem_map::SmemMap;
+
+/// Element type of C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// IEEE half.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+/// What a launch of a kernel must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelDecl {
+    /// Entry name in the PTX.
+    pub name: &'static str,
+    /// PTX target.
+    pub arch: &'static str,
+    /// Threads per CTA; becomes `.maxntid`.
+    pub block: [u32; 3],
+    /// CTAs per cluster; becomes `.reqnctapercluster` where it is not 1.
+    pub cluster: [u32; 3],
+    /// Bytes of dynamic shared memory.
+    pub dynamic_shared: u32,
+    /// C rows per CTA.
+    pub tile_m: u32,
+    /// C columns per CTA.
+    pub tile_n: u32,
+    /// K elements per pipeline stage.
+    pub tile_k: u32,
+    /// Depth of the shared-memory ring.
+    pub stages: u32,
+    /// Element type of C.
+    pub output: Output,
+}
+
+const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
+    let geometry = Geometry::sm100(tile_n);
+    KernelDecl {
+        name,
+        arch: "sm_100f",
+        block: [192, 1, 1],
+        cluster: [1, 1, 1],
+        dynamic_shared: SmemMap::new(geometry).dynamic_bytes(),
+        tile_m: TILE_M,
+        tile_n,
+        tile_k: TILE_K,
+        stages: geometry.stages,
+        output,
+    }
+}
+
+/// Every kernel of this crate.
+pub const KERNELS: &[KernelDecl] = &[
+    sm100("nvfp4_dual_gemm_sm100_128x128_f16", 128, Output::F16),
+    sm100("nvfp4_dual_gemm_sm100_128x128_bf16", 128, Output::Bf16),
+    sm100("nvfp4_dual_gemm_sm100_128x64_f16", 64, Output::F16),
+    sm100("nvfp4_dual_gemm_sm100_128x64_bf16", 64, Output::Bf16),
+];

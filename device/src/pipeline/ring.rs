@@ -1,0 +1,62 @@
+//! Where a role stands in the ring of stages.
+
+/// A position in a ring of `STAGES` stages: which stage, and how often the ring went round, modulo
+/// two. Every role that walks the ring has one of its own and advances it once per K tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingPosition<const STAGES: u32> {
+    stage: u32,
+    phase: u32,
+}
+
+impl<const STAGES: u32> RingPosition<STAGES> {
+    /// The start: stage 0, first round.
+    #[inline(always)]
+    pub const fn start() -> Self {
+        RingPosition { stage: 0, phase: 0 }
+    }
+
+    /// The stage to use now.
+    #[inline(always)]
+    pub const fn stage(self) -> u32 {
+        self.stage
+    }
+
+    /// The parity that a consumer waits for: its stage has been filled in this round.
+    #[inline(always)]
+    pub const fn filled(self) -> u32 {
+        self.phase
+    }
+
+    /// The parity that a producer waits for: its stage was freed in the round before. In the first
+    /// round that is parity 1, which a fresh barrier satisfies at once.
+    #[inline(always)]
+    pub const fn freed(self) -> u32 {
+        self.phase ^ 1
+    }
+
+    /// Goes to the next stage.
+    #[inline(always)]
+    pub const fn advance(&mut self) {
+        self.stage += 1;
+        if self.stage == STAGES {
+            self.stage = 0;
+            self.phase ^= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_stages_twice_round() {
+        let mut position = RingPosition::<3>::start();
+        let mut seen = vec![];
+        for _ in 0..6 {
+            seen.push((position.stage(), position.filled(), position.freed()));
+            position.advance();
+        }
+        assert_eq!(seen, [(0, 0, 1), (1, 0, 1), (2, 0, 1), (0, 1, 0), (1, 1, 0), (2, 1, 0)]);
+    }
+}

@@ -1,0 +1,103 @@
+//! Arithmetic whose rounding the source must fix: every function here is defined to the last bit.
+
+use core::arch::asm;
+
+/// `a·b + c` with one rounding.
+///
+/// PTX: `fma.rn.f32 d, a, b, c;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn fma_rn_f32(a: f32, b: f32, c: f32) -> f32 {
+    let d: f32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "fma.rn.f32 {0}, {1}, {2}, {3};",
+            out(reg32) d, in(reg32) a, in(reg32) b, in(reg32) c,
+            options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// `1/a`, correctly rounded.
+///
+/// PTX: `rcp.rn.f32 d, a;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn rcp_rn_f32(a: f32) -> f32 {
+    let d: f32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("rcp.rn.f32 {0}, {1};", out(reg32) d, in(reg32) a, options(pure, nomem, nostack));
+    }
+    d
+}
+
+/// The smaller of two; the other one where one is NaN.
+///
+/// PTX: `min.f32 d, a, b;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn min_f32(a: f32, b: f32) -> f32 {
+    let d: f32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "min.f32 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) a, in(reg32) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// The larger of two; the other one where one is NaN.
+///
+/// PTX: `max.f32 d, a, b;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn max_f32(a: f32, b: f32) -> f32 {
+    let d: f32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "max.f32 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) a, in(reg32) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// Two f32 to two f16, round to nearest even: `high` in bits 31:16, `low` in bits 15:0.
+///
+/// PTX: `cvt.rn.f16x2.f32 d, high, low;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn cvt_rn_f16x2_f32(high: f32, low: f32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "cvt.rn.f16x2.f32 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) high, in(reg32) low, options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// Two f32 to two bf16, round to nearest even: `high` in bits 31:16, `low` in bits 15:0.
+///
+/// PTX: `cvt.rn.bf16x2.f32 d, high, low;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn cvt_rn_bf16x2_f32(high: f32, low: f32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "cvt.rn.bf16x2.f32 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) high, in(reg32) low, options(pure, nomem, nostack)
+        );
+    }
+    d
+}

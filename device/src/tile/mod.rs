@@ -1,0 +1,6 @@
+//! What a CTA works on, as constants: tile sizes, and who lives where in shared and tensor memory.
+
+pub mod geometry;
+pub mod scale_layout;
+pub mod smem_map;
+pub mod tmem_map;

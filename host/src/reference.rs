@@ -1,0 +1,126 @@
+//! The dual GEMM in f64, as plainly as it can be written: what the kernels are judged by.
+//!
+//! It shares no table and no arithmetic with the rest of the crate, only the types of its arguments
+//! and their check. Sums run along K in order; products with their block scales are exact in f64,
+//! and the sums nearly always are.
+
+use std::ops::Range;
+use std::thread;
+
+use crate::error::Result;
+use crate::problem::{Inputs, Problem};
+
+/// What comes out, each `[L, M, N]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// `silu(alpha1 · acc1) · alpha2 · acc2`, not rounded to the output type.
+    pub c: Vec<f64>,
+    /// A·B1ᵀ.
+    pub acc1: Vec<f64>,
+    /// A·B2ᵀ.
+    pub acc2: Vec<f64>,
+}
+
+/// Columns of B1 and of B2 that share one pass over A.
+const COLUMNS: usize = 8;
+
+/// Computes the dual GEMM on all cores.
+///
+/// # Errors
+/// A problem or inputs that their `check` refuses.
+pub fn dual_gemm(problem: &Problem, inputs: &Inputs<'_>) -> Result<Reference> {
+    inputs.check(problem)?;
+    let Problem { m, n, l, .. } = *problem;
+    let mut acc1 = vec![0.0; l * m * n];
+    let mut acc2 = vec![0.0; l * m * n];
+    let rows = l * m;
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let rows_each = rows.div_ceil(threads);
+    thread::scope(|scope| {
+        let parts = acc1.chunks_mut(rows_each * n).zip(acc2.chunks_mut(rows_each * n));
+        for (part, (acc1, acc2)) in parts.enumerate() {
+            scope.spawn(move || {
+                let first = part * rows_each;
+                let last = (first + rows_each).min(rows);
+                for batch in first / m..=(last - 1) / m {
+                    let (from, to) = (first.max(batch * m), last.min((batch + 1) * m));
+                    let rows = from - batch * m..to - batch * m;
+                    let skip = (from - first) * n;
+                    multiply(problem, inputs, batch, rows, &mut acc1[skip..], &mut acc2[skip..]);
+                }
+            });
+        }
+    });
+
+    let c = acc1.iter().zip(&acc2).map(|(&acc1, &acc2)| {
+        let (gate, up) = (f64::from(problem.alpha1) * acc1, f64::from(problem.alpha2) * acc2);
+        gate / (1.0 + (-gate).exp()) * up
+    });
+    Ok(Reference { c: c.collect(), acc1, acc2 })
+}
+
+/// Rows `rows` of batch `batch` of both products, into slices that start at the first of them.
+fn multiply(
+    problem: &Problem,
+    x: &Inputs<'_>,
+    batch: usize,
+    rows: Range<usize>,
+    acc1: &mut [f64],
+    acc2: &mut [f64],
+) {
+    let Problem { m, n, k, .. } = *problem;
+    let a: Vec<_> = rows.map(|row| decode_row(x.a, x.sfa, [m, k], batch, row)).collect();
+    for column in (0..n).step_by(COLUMNS) {
+        let columns = COLUMNS.min(n - column);
+        // Both B's side by side, so that the innermost loop runs over independent sums.
+        let mut b = vec![[0.0; 2 * COLUMNS]; k];
+        for j in 0..columns {
+            let gate = decode_row(x.b1, x.sfb1, [n, k], batch, column + j);
+            let up = decode_row(x.b2, x.sfb2, [n, k], batch, column + j);
+            for (b, (gate, up)) in b.iter_mut().zip(gate.into_iter().zip(up)) {
+                b[j] = gate;
+                b[COLUMNS + j] = up;
+            }
+        }
+        for (row, a) in a.iter().enumerate() {
+            let mut sums = [0.0; 2 * COLUMNS];
+            for (a, b) in a.iter().zip(&b) {
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum += a * b;
+                }
+            }
+            let at = row * n + column;
+            acc1[at..at + columns].copy_from_slice(&sums[..columns]);
+            acc2[at..at + columns].copy_from_slice(&sums[COLUMNS..COLUMNS + columns]);
+        }
+    }
+}
+
+/// One row of a tensor whose batches have `rows` rows of `k` elements, block scales applied.
+fn decode_row(d: &[u8], sf: &[u8], [rows, k]: [usize; 2], batch: usize, row: usize) -> Vec<f64> {
+    let packed = &d[(batch * rows + row) * k / 2..][..k / 2];
+    (0..k)
+        .map(|i| {
+            let code = if i % 2 == 0 { packed[i / 2] & 15 } else { packed[i / 2] >> 4 };
+            let block = i / 16;
+            let atom = (batch * rows.div_ceil(128) + row / 128) * k.div_ceil(64) + block / 4;
+            let byte = sf[atom * 512 + row % 32 * 16 + row % 128 / 32 * 4 + block % 4];
+            e2m1(code) * e4m3(byte)
+        })
+        .collect()
+}
+
+fn e2m1(code: u8) -> f64 {
+    let magnitude = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0][usize::from(code & 7)];
+    if code & 8 == 0 { magnitude } else { -magnitude }
+}
+
+/// The sign bit is padding in a block scale, and 0.
+fn e4m3(byte: u8) -> f64 {
+    let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f64::from(byte & 7));
+    match (exponent, byte & 7) {
+        (15, 7) => f64::NAN,
+        (0, _) => mantissa / 8.0 * 2f64.powi(-6),
+        _ => (1.0 + mantissa / 8.0) * 2f64.powi(exponent - 7),
+    }
+}

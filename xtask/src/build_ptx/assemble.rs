@@ -1,0 +1,170 @@
+//! ptxas: does it assemble, and what does it cost?
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nvfp4_dual_gemm_device::kernels::KERNELS;
+
+use super::compile::Target;
+use crate::workspace::{self, on_path, output_within};
+
+/// The PyPI package with ptxas, pinned so that reports compare.
+const PACKAGE: &str = "nvidia-cuda-nvcc==13.5.37";
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What ptxas says of one kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Usage {
+    kernel: String,
+    registers: u32,
+    stack: u32,
+    spill_stores: u32,
+    spill_loads: u32,
+}
+
+/// Assembles `ptx` for every architecture of `target` and prints a line per kernel. A stack frame
+/// or a spill is an error.
+pub fn assemble(target: Target, ptx: &str, offline: bool) -> Result<()> {
+    let Some(ptxas) = find_ptxas(offline) else {
+        println!("ptxas: not found, {} was not assembled", target.arch);
+        return Ok(());
+    };
+    println!("ptxas: {}", ptxas.display());
+    let folder = tempfile::tempdir()?;
+    let source = folder.path().join("kernels.ptx");
+    std::fs::write(&source, ptx)?;
+    println!(
+        "  {:<8} {:<40} {:>9} {:>13} {:>5} {:>6}",
+        "target", "kernel", "registers", "shared bytes", "stack", "spills"
+    );
+    for arch in target.assembled_for {
+        for usage in assemble_for(&ptxas, arch, &source, folder.path())? {
+            let shared = KERNELS
+                .iter()
+                .find(|kernel| kernel.name == usage.kernel)
+                .map_or(0, |kernel| kernel.dynamic_shared);
+            println!(
+                "  {:<8} {:<40} {:>9} {:>13} {:>5} {:>6}",
+                arch,
+                usage.kernel,
+                usage.registers,
+                shared,
+                usage.stack,
+                usage.spill_stores + usage.spill_loads
+            );
+            if usage.stack != 0 || usage.spill_stores != 0 || usage.spill_loads != 0 {
+                bail!(
+                    "{} for {arch} has a stack frame of {} bytes and spills {} bytes: an array is \
+                     indexed by a run-time value, or registers ran out",
+                    usage.kernel,
+                    usage.stack,
+                    usage.spill_stores + usage.spill_loads
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn assemble_for(ptxas: &Path, arch: &str, source: &Path, folder: &Path) -> Result<Vec<Usage>> {
+    let mut command = Command::new(ptxas);
+    command.arg("-v").arg(format!("-arch={arch}")).arg(source);
+    command.arg("-o").arg(folder.join("kernels.cubin"));
+    // ptxas reports on standard error, so the shared helper's standard output would be empty.
+    let output = command.output().with_context(|| format!("starting {}", ptxas.display()))?;
+    let report = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("ptxas refuses the PTX for {arch}:\n{report}");
+    }
+    Ok(parse_report(&report))
+}
+
+/// Reads `ptxas -v`: per kernel a line naming it, then one with stack and spills, then registers.
+fn parse_report(report: &str) -> Vec<Usage> {
+    let mut kernels: Vec<Usage> = vec![];
+    for line in report.lines() {
+        if let Some((_, name)) = line.split_once("Function properties for ") {
+            kernels.push(Usage { kernel: name.trim().to_owned(), ..Usage::default() });
+        }
+        let Some(usage) = kernels.last_mut() else { continue };
+        let number_before = |words: &str| -> Option<u32> {
+            line.split_once(words)?.0.rsplit([' ', ',']).find(|word| !word.is_empty())?.parse().ok()
+        };
+        if let Some(bytes) = number_before(" bytes stack frame") {
+            usage.stack = bytes;
+        }
+        if let Some(bytes) = number_before(" bytes spill stores") {
+            usage.spill_stores = bytes;
+        }
+        if let Some(bytes) = number_before(" bytes spill loads") {
+            usage.spill_loads = bytes;
+        }
+        if let Some(count) = number_before(" registers") {
+            usage.registers = count;
+        }
+    }
+    kernels.sort_by(|a, b| a.kernel.cmp(&b.kernel));
+    kernels
+}
+
+/// On PATH, in CUDA_PATH, already fetched, or fetched now.
+fn find_ptxas(offline: bool) -> Option<PathBuf> {
+    let cuda = std::env::var_os("CUDA_PATH").map(|folder| PathBuf::from(folder).join("bin/ptxas"));
+    let fetched = workspace::target().join("ptxas/nvidia/cu13/bin/ptxas");
+    on_path("ptxas")
+        .or_else(|| cuda.filter(|file| file.is_file()))
+        .or_else(|| Some(fetched.clone()).filter(|file| file.is_file()))
+        .or_else(|| {
+            if offline {
+                return None;
+            }
+            match fetch(&fetched) {
+                Ok(()) => Some(fetched),
+                Err(error) => {
+                    println!("ptxas could not be fetched: {error:#}");
+                    None
+                }
+            }
+        })
+}
+
+fn fetch(ptxas: &Path) -> Result<()> {
+    println!("fetching ptxas from PyPI ({PACKAGE}) …");
+    let folder = workspace::target().join("ptxas");
+    std::fs::create_dir_all(&folder)?;
+    let mut download = Command::new("python3");
+    download.current_dir(&folder).args(["-m", "pip", "download", "--quiet", "--no-deps"]);
+    output_within(download.args(["--only-binary=:all:", "-d", ".", PACKAGE]), LIMIT)?;
+    // A wheel is a zip archive, and python3 can open one.
+    let unpack = "import glob, zipfile\nfor wheel in glob.glob('*.whl'): zipfile.ZipFile(wheel).extract('nvidia/cu13/bin/ptxas')";
+    output_within(Command::new("python3").current_dir(&folder).args(["-c", unpack]), LIMIT)?;
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(ptxas, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read() {
+        let report = "\
+ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function 'k' for 'sm_100f'
+ptxas info    : Function properties for k
+    128 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads
+ptxas info    : Used 42 registers, used 1 barriers, 128 bytes cumulative stack size
+";
+        let expected = Usage {
+            kernel: "k".into(),
+            registers: 42,
+            stack: 128,
+            spill_stores: 8,
+            spill_loads: 4,
+        };
+        assert_eq!(parse_report(report), [expected]);
+    }
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask verify`: the shipped PTX, executed and judged.
+
+mod cases;
+mod checkpoint;
+mod run;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use nvfp4_dual_gemm_tests::data::DataKind;
+
+use crate::build_ptx;
+use cases::{Case, ShapeArgument};
+use run::Row;
+
+/// Options of `verify`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Every case compiles to a plan, runs the plan's kernel on the emulator once per schedule seed, and
+compares all of C: within rtol = atol = 1e-3 of an f64 reference, and bit for bit with the tensor
+core's accumulation model followed by the kernel's own epilogue.
+
+Examples:
+  cargo xtask verify                                the standard set: tiles, tails, batches, data
+  cargo xtask verify --shape 100,72,96,3            one shape, all data kinds
+  cargo xtask verify --shape 256,512,256 --data hostile --seeds 16
+  cargo xtask verify --ptx changed.ptx              is this PTX still right?
+  cargo xtask verify --all                          also the contest's shapes, full size (minutes)
+  cargo xtask verify --checkpoint model/ --layer model.layers.0.mlp")]
+pub struct Options {
+    /// GPU whose kernels are verified.
+    #[arg(long, value_name = "ARCH", default_value = "sm_100f", value_parser = ["sm_100f"])]
+    arch: String,
+    /// A shape instead of the standard set; may be repeated.
+    #[arg(long, value_name = "M,N,K[,L]")]
+    shape: Vec<ShapeArgument>,
+    /// Only this kind of data: contest, full-range, quantised or hostile; may be repeated.
+    #[arg(long, value_name = "KIND")]
+    data: Vec<DataKind>,
+    /// Schedule seeds per case.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: Option<u64>,
+    /// Judge this PTX file instead of what the device crate compiles to.
+    #[arg(long, value_name = "FILE")]
+    ptx: Option<PathBuf>,
+    /// Also run the contest's test and benchmark shapes at full size.
+    #[arg(long)]
+    all: bool,
+    /// Take the weights from this .safetensors file, index file or model folder.
+    #[arg(long, value_name = "FILE", requires = "layer")]
+    checkpoint: Option<PathBuf>,
+    /// Name of the layer in the checkpoint, up to and without `.gate_proj`.
+    #[arg(long, value_name = "PREFIX", requires = "checkpoint")]
+    layer: Option<String>,
+    /// Rows of activations to multiply a checkpoint's weights with.
+    #[arg(long, value_name = "M", default_value_t = 128, requires = "checkpoint")]
+    rows: usize,
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<()> {
+    let start = Instant::now();
+    let cases = match (&options.checkpoint, &options.layer) {
+        (Some(path), Some(layer)) => checkpoint::cases(path, layer, options.rows)?,
+        _ => cases::select(&options.shape, &options.data, options.all)?,
+    };
+    let ptx = match &options.ptx {
+        Some(path) => {
+            let bytes =
+                std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            let text = String::from_utf8(bytes)
+                .map_err(|error| anyhow::anyhow!("{}: not PTX: {error}", path.display()))?;
+            println!("judging {}", path.display());
+            text
+        }
+        None => build_ptx::fresh_ptx(&options.arch)?,
+    };
+    let program = run::load(&ptx).with_context(|| match &options.ptx {
+        Some(path) => format!("{}", path.display()),
+        None => "the built PTX".to_owned(),
+    })?;
+
+    println!("{}", Row::HEADER);
+    let bar = progress(&cases, options.seeds);
+    let mut failed = 0;
+    for case in &cases {
+        let seeds = options.seeds.unwrap_or(case.default_seeds);
+        bar.set_message(case.to_string());
+        let row = run::run(case, &program, seeds, &bar)?;
+        if !row.passed() {
+            failed += 1;
+        }
+        bar.suspend(|| println!("{row}"));
+    }
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    if failed > 0 {
+        bail!("verify: {failed} of {} cases FAILED on the emulator ({seconds:.0} s)", cases.len());
+    }
+    println!("verify: all {} cases passed on the emulator ({seconds:.0} s)", cases.len());
+    Ok(())
+}
+
+/// A bar that counts CTAs' worth of work, so that it moves evenly.
+fn progress(cases: &[Case], seeds: Option<u64>) -> ProgressBar {
+    let total = cases.iter().map(|case| case.work() * seeds.unwrap_or(case.default_seeds)).sum();
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %, {eta} left  {msg}");
+    bar.set_style(style.expect("the template is legal"));
+    bar
+}
