@@ -81,7 +81,7 @@ fn integers() {
         ("mul.wide.u16 %r0, 0xffff, 256;", 0x00ff_ff00),
         ("mul.hi.u64 %rd0, -1, -1;", -2i64 as u64),
         ("mul.hi.s64 %rd0, -1, -1;", 0),
-        ("mul.hi.u16 %rs0, 60000, 18725;", 60000 * 18725 >> 16),
+        ("mul.hi.u16 %rs0, 60000, 18725;", (60000 * 18725) >> 16),
         ("mad.lo.s32 %r0, 7, 6, -2;", 40),
         ("mad.wide.s32 %rd0, -2, 2, 1;", -3i64 as u64),
         ("mad.wide.u32 %rd0, -1, 2, 1;", 0x1_ffff_ffff),
