@@ -8,6 +8,7 @@
 pub mod atomic;
 mod control;
 mod copy;
+pub mod fragment;
 mod matrix;
 mod memory;
 pub mod operand;
