@@ -3,6 +3,7 @@
 use super::Progress;
 use crate::error::Fault;
 use crate::machine::access::Who;
+use crate::machine::clock::Clocks;
 use crate::machine::cluster::Space;
 use crate::machine::inflight::Ticket;
 use crate::machine::registers::{Lane32, Lanes};
@@ -61,6 +62,8 @@ impl CellCopyJob {
 pub struct CommitJob {
     /// CTA rank and offset of each barrier.
     pub barriers: Vec<(u32, u32)>,
+    /// What it announces, where races are looked for.
+    pub clocks: Option<Box<Clocks>>,
 }
 
 impl CommitJob {
@@ -71,6 +74,7 @@ impl CommitJob {
 
     pub(super) fn step(&mut self, space: &mut Space, who: &Who) -> Result<Progress, Box<Fault>> {
         for &barrier in &self.barriers {
+            space.announce(barrier, self.clocks.as_deref());
             space.arrive(barrier, 1, false, who)?;
         }
         Ok(Progress::Done)

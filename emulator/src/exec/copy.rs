@@ -15,6 +15,8 @@ use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::inflight::Ticket;
+use crate::machine::races::StreamKind;
+use crate::machine::shadow::{Path, Record};
 use crate::machine::shared;
 use crate::machine::warp::{Block, Groups, Warp, each};
 
@@ -55,7 +57,15 @@ pub(super) fn execute(
             }
             after.sort_unstable();
             after.dedup();
-            space.queue.push(at.actor, warp.rank, Job::Arrive(ArriveJob { barriers }), after);
+            let mut clocks = None;
+            if let Some(races) = &mut space.races {
+                for &(lane, rank, offset) in &barriers {
+                    races.use_barrier((rank, offset), true, at.lane(lane))?;
+                }
+                clocks = Some(Box::new(races.copies_so_far(at.active)));
+            }
+            let job = Job::Arrive(ArriveJob { barriers, clocks });
+            space.queue.push(at.actor, warp.rank, job, after);
         }
         CopyOp::Bulk(op) => bulk::linear(op, env, space, warp, at)?,
         CopyOp::Tensor(op) => bulk::tensor(op, env, space, warp, at)?,
@@ -98,6 +108,13 @@ pub(super) fn execute(
                     false => vec![warp.rank],
                 };
                 let (answer, barrier) = (shared::offset_of(answer), shared::offset_of(barrier));
+                for &rank in &ranks {
+                    let phase = space.phase((rank, barrier));
+                    if let Some(races) = &mut space.races {
+                        let range = (rank, answer, 16);
+                        races.signalled((rank, barrier), phase, range, true, at.lane(lane))?;
+                    }
+                }
                 let job = CancelJob { answer, barrier, ranks };
                 space.queue.push(at.lane(lane), warp.rank, Job::Cancel(job), []);
             }
@@ -191,6 +208,14 @@ fn cp_async(
         let (_, from) = crate::machine::window::resolve(sources[l]);
         copies.push(LaneCopy { lane, to, from, bytes: op.bytes, source_bytes });
     }
+    if let Some(races) = &mut space.races {
+        let first = at.active.trailing_zeros();
+        let issued = races.issue(StreamKind::CpAsync, first, Path::CpAsync, at.actor);
+        for copy in &copies {
+            let record = Record { write: true, lane: copy.lane as u8, ..issued };
+            races.touch_shared(copy.to.0, copy.to.1, copy.bytes, &record)?;
+        }
+    }
     let job = Job::CpAsync(CpAsyncJob { copies });
     let ticket = space.queue.push(at.actor, warp.rank, job, []);
     let queue = &space.queue;
@@ -237,6 +262,13 @@ fn store_async(
         }
         let place = |short| (shared::rank_of(short), shared::offset_of(short));
         stores.push(LaneStore { lane, to: place(target), data, len, barrier: place(barrier) });
+    }
+    for store in &stores {
+        let phase = space.phase(store.barrier);
+        if let (Some(races), None) = (&mut space.races, reduce) {
+            let range = (store.to.0, store.to.1, store.len);
+            races.signalled(store.barrier, phase, range, true, at.lane(store.lane))?;
+        }
     }
     let job = Job::StoreAsync(StoreAsyncJob { stores, reduce });
     space.queue.push(at.actor, warp.rank, job, []);

@@ -12,6 +12,7 @@ pub mod fragment;
 mod matrix;
 mod memory;
 pub mod operand;
+mod order;
 mod scalar;
 mod special;
 mod sync;
@@ -196,6 +197,9 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     space.stats.warp_instructions += 1;
     space.stats.instructions += u64::from(active.count_ones());
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
+    if let Some(races) = &mut space.races {
+        races.current = warp.id;
+    }
     let flow = match &instr.op {
         Op::Scalar(op) => {
             scalar::execute(op, &mut warp.regs, active)?;
@@ -214,7 +218,10 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
         Op::Tcgen05(op) => tensor::execute(op, env, space, warp, &at)?,
     };
     match flow {
-        Flow::Next => warp.groups[index].pc = pc + 1,
+        Flow::Next => {
+            warp.groups[index].pc = pc + 1;
+            order::completed(&instr.op, space, warp, &at)?;
+        }
         Flow::Moved => {}
         Flow::Wait(block) => {
             if active != lanes {

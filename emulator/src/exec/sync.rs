@@ -11,6 +11,7 @@ use crate::decode::op::{
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
+use crate::machine::races::Meeting;
 use crate::machine::shared;
 use crate::machine::warp::{Block, PhaseWait, Warp, each};
 
@@ -74,12 +75,18 @@ fn bar(
         };
         let generation = named.generation;
         named.arrive(id, count, votes)?;
+        if let Some(races) = &mut space.races {
+            races.release(Meeting::Named(warp.rank, id), generation);
+        }
         space.stats.barrier_waits += 1;
         if named.settle(live) {
             space.events += 1;
         } else if *kind != BarKind::Arrive {
             return Ok(Flow::Wait(Block::Named { id, generation }));
         }
+    }
+    if let (Some(races), true) = (&mut space.races, *kind != BarKind::Arrive) {
+        races.acquire(Meeting::Named(warp.rank, id), named.generation);
     }
     let (yes, all) = named.result;
     let everywhere = |value: bool| if value { u32::MAX } else { 0 };
@@ -107,6 +114,9 @@ fn cluster_arrive(space: &mut Space, warp: &mut Warp, at: &Step) -> Result<(), B
         }
         *token = Some(space.barrier.generation);
     }
+    if let Some(races) = &mut space.races {
+        races.release(Meeting::Cluster, space.barrier.generation);
+    }
     space.barrier.arrived += at.active.count_ones();
     let live = space.live;
     if space.barrier.settle(live) {
@@ -131,6 +141,9 @@ fn cluster_wait(space: &mut Space, warp: &mut Warp, at: &Step) -> Result<Flow, B
     for lane in each(at.active) {
         warp.cluster_arrival[lane as usize] = None;
     }
+    if let Some(races) = &mut space.races {
+        races.acquire(Meeting::Cluster, newest + 1);
+    }
     Ok(Flow::Next)
 }
 
@@ -151,6 +164,9 @@ fn mbarrier(
                 let (cta, offset) = space.shared(short, &who)?;
                 let (rank, count) = (shared::rank_of(short), counts[lane as usize]);
                 cta.mbarriers.init(&mut cta.shared, rank, offset, count, &who)?;
+                if let Some(races) = &mut space.races {
+                    races.init((rank, offset), who.actor)?;
+                }
             }
         }
         MbarrierOp::Inval { space: kind, address } => {
@@ -161,6 +177,9 @@ fn mbarrier(
                 let (cta, offset) = space.shared(short, &who)?;
                 let rank = shared::rank_of(short);
                 cta.mbarriers.invalidate(&mut cta.shared, rank, offset, &who)?;
+                if let Some(races) = &mut space.races {
+                    races.invalidate((rank, offset), who.actor)?;
+                }
                 space.events += 1;
             }
         }
@@ -175,6 +194,14 @@ fn mbarrier(
                 let rank = shared::rank_of(short);
                 let (cta, offset) = space.shared(short, &who)?;
                 let n = bytes[lane as usize];
+                let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
+                if let Some(races) = &mut space.races {
+                    races.use_barrier((rank, offset), false, who.actor)?;
+                    if complete {
+                        races.release(Meeting::Mbarrier(rank, offset), phase);
+                    }
+                }
+                let (cta, offset) = space.shared(short, &who)?;
                 if complete {
                     cta.mbarriers.complete(rank, offset, n, &who)?;
                 } else {
@@ -207,10 +234,17 @@ fn mbarrier(
                         cta.mbarriers.parity_done(rank, offset, value as u32, &who)?
                     }
                 };
+                let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
+                if let Some(races) = &mut space.races {
+                    races.use_barrier((rank, offset), false, who.actor)?;
+                    if over {
+                        races.acquire(Meeting::Mbarrier(rank, offset), phase);
+                    }
+                }
                 if over {
                     done |= 1 << lane;
-                } else if let Some(barrier) = cta.mbarriers.get(offset) {
-                    let wait = PhaseWait { rank, offset, phase: barrier.phase + 1 };
+                } else {
+                    let wait = PhaseWait { rank, offset, phase: phase + 1 };
                     if !waits.contains(&wait) {
                         waits.push(wait);
                     }
@@ -258,6 +292,11 @@ fn arrive(
         let who = Who::generic(at.lane(lane));
         let short = shared_address(arrive.space, places[lane as usize], warp.rank, &who)?;
         let (rank, offset) = (shared::rank_of(short), shared::offset_of(short));
+        let phase = space.phase((rank, offset));
+        if let Some(races) = &mut space.races {
+            races.use_barrier((rank, offset), false, who.actor)?;
+            races.release(Meeting::Mbarrier(rank, offset), phase);
+        }
         if let Some(bytes) = &expected {
             let (cta, _) = space.shared(short, &who)?;
             cta.mbarriers.expect(rank, offset, bytes[lane as usize], &who)?;

@@ -13,6 +13,8 @@ use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Issued, Space};
 use crate::machine::inflight::Ticket;
+use crate::machine::races::{Cells, StreamKind};
+use crate::machine::shadow::{Path, Record};
 use crate::machine::shared;
 use crate::machine::tmem::{self, ALL_LANES, Use};
 use crate::machine::warp::{Block, Warp, each};
@@ -53,6 +55,9 @@ pub(super) fn execute(
             let columns = uniform(&columns, at.active, "the number of columns")?;
             let who = Who::generic(at.actor);
             space.ctas[warp.rank as usize].tmem.free(address, columns, &who)?;
+            if let Some(races) = &mut space.races {
+                races.free(warp.rank, (tmem::split(address).1, columns), who.actor)?;
+            }
             space.events += 1;
         }
         Tcgen05Op::RelinquishAllocPermit { .. } => {
@@ -221,9 +226,10 @@ fn cell_copy(
         return Err(who.fault(FaultKind::TensorMemory, target.into(), message));
     }
     let chunks = shape.row_bytes() / 16;
-    let offsets =
-        (0..shape.rows() * chunks).map(|i| descriptor.k_major(i / chunks, i % chunks * 16));
-    let range = span(offsets);
+    let offsets: Vec<u32> = (0..shape.rows() * chunks)
+        .map(|i| descriptor.k_major(i / chunks, i % chunks * 16))
+        .collect();
+    let range = span(offsets.iter().copied());
     check_operand(range, &ranks, space, &who)?;
     let before = issued(space, warp.id, lane).all();
     // Strictly, nothing orders a copy behind an MMA that still reads the cells.
@@ -232,6 +238,16 @@ fn cell_copy(
         let tmem = &space.ctas[rank as usize].tmem;
         tmem.check_columns(column, shape.columns(), &who)?;
         tmem.check_uses((column, shape.columns()), ALL_LANES, true, &who, Some(&known))?;
+    }
+    if let Some(races) = &mut space.races {
+        let issued = races.issue(StreamKind::Tensor, lane, Path::Operand, at.actor);
+        let cells = Cells { columns: (column, shape.columns()), lanes: ALL_LANES, write: true };
+        for &rank in &ranks {
+            for &offset in &offsets {
+                races.touch_shared(rank, offset, 16, &issued)?;
+            }
+            races.touch_tmem(rank, cells, &Record { path: Path::CellCopy, ..issued })?;
+        }
     }
     let job = CellCopyJob { shape, descriptor, column, ranks: ranks.clone() };
     let after = if env.ordering == Ordering::Hardware { before } else { vec![] };
@@ -268,6 +284,13 @@ fn shift(
     for &rank in &ranks {
         space.ctas[rank as usize].tmem.check_columns(place.1, 8, &who)?;
     }
+    if let Some(races) = &mut space.races {
+        let record = races.issue(StreamKind::Tensor, lane, Path::Shift, at.actor);
+        let lanes = tmem::lanes(place.0 as usize, 32);
+        for &rank in &ranks {
+            races.touch_tmem(rank, Cells { columns: (place.1, 8), lanes, write: true }, &record)?;
+        }
+    }
     let job = ShiftJob { at: place, ranks: ranks.clone() };
     let ticket = space.queue.push(at.actor, warp.rank, Job::Shift(job), after);
     issued(space, warp.id, lane).copies.push(ticket);
@@ -302,7 +325,14 @@ fn commit(
     let mut after = issued_here.all();
     // What a later commit tracks includes what an earlier one tracks: they arrive in order.
     after.extend(issued_here.commit);
-    let job = Job::Commit(CommitJob { barriers });
+    let mut clocks = None;
+    if let Some(races) = &mut space.races {
+        for &barrier in &barriers {
+            races.use_barrier(barrier, true, at.actor)?;
+        }
+        clocks = Some(Box::new(races.commit(lane)));
+    }
+    let job = Job::Commit(CommitJob { barriers, clocks });
     let ticket = space.queue.push(at.actor, warp.rank, job, after);
     issued(space, warp.id, lane).commit = Some(ticket);
     Ok(())
@@ -358,10 +388,11 @@ fn mma(
         disabled,
     };
     let rows = (idesc.m / ranks.len() as u32, idesc.n / ranks.len() as u32);
-    let mut ranges = vec![operand_span(&b, rows.1, idesc.b_mn_major, &idesc)];
+    let mut operands = vec![operand_offsets(&b, rows.1, idesc.b_mn_major, &idesc)];
     if let MmaOperandA::Shared(a) = &job.a {
-        ranges.push(operand_span(a, rows.0, idesc.a_mn_major, &idesc));
+        operands.push(operand_offsets(a, rows.0, idesc.a_mn_major, &idesc));
     }
+    let ranges: Vec<(u32, u32)> = operands.iter().map(|o| span(o.iter().copied())).collect();
     for &range in &ranges {
         check_operand(range, &ranks, space, &who)?;
     }
@@ -377,6 +408,18 @@ fn mma(
         for &(columns, write) in &uses {
             tmem.check_columns(columns.0, columns.1, &who)?;
             tmem.check_uses(columns, ALL_LANES, write, &who, Some(&known))?;
+        }
+    }
+    if let Some(races) = &mut space.races {
+        let issued = races.issue(StreamKind::Tensor, lane, Path::Operand, at.actor);
+        let record = Record { path: Path::Mma, key: d | idesc.m << 10 | idesc.n << 20, ..issued };
+        for &rank in &ranks {
+            for &offset in operands.iter().flatten() {
+                races.touch_shared(rank, offset, 16, &issued)?;
+            }
+            for &(columns, write) in &uses {
+                races.touch_tmem(rank, Cells { columns, lanes: ALL_LANES, write }, &record)?;
+            }
         }
     }
     let ticket = space.queue.push(at.actor, warp.rank, Job::Mma(Box::new(job)), after);
@@ -435,18 +478,19 @@ fn scales(
     Ok((a, b, factors))
 }
 
-fn operand_span(
+/// The 16-byte pieces of an operand in shared memory.
+fn operand_offsets(
     descriptor: &MatrixDescriptor,
     rows: u32,
     mn_major: bool,
     idesc: &InstrDescriptor,
-) -> (u32, u32) {
+) -> Vec<u32> {
     if !mn_major {
-        return span((0..rows * 2).map(|i| descriptor.k_major(i / 2, i % 2 * 16)));
+        return (0..rows * 2).map(|i| descriptor.k_major(i / 2, i % 2 * 16)).collect();
     }
     let row_bytes = rows * idesc.element_bits() / 8;
     let chunks = row_bytes.div_ceil(16);
-    span((0..idesc.k * chunks).map(|i| descriptor.mn_major(i % chunks * 16, i / chunks)))
+    (0..idesc.k * chunks).map(|i| descriptor.mn_major(i % chunks * 16, i / chunks)).collect()
 }
 
 /// Tensor-memory columns that an MMA touches, and whether it writes them.

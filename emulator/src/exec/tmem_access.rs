@@ -7,6 +7,8 @@ use crate::decode::op::{Dst, Src, TmemAddress, TmemShape};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::Space;
+use crate::machine::races::{Cells, StreamKind};
+use crate::machine::shadow::Path;
 use crate::machine::tmem::{self, Use};
 use crate::machine::warp::{Block, PendingLoad, Warp};
 use crate::run::Ordering;
@@ -102,6 +104,30 @@ fn note(access: &Access, ticket: u64, write: bool, who: &Who, space: &mut Space,
     }
 }
 
+fn touch(
+    access: &Access,
+    write: bool,
+    space: &mut Space,
+    rank: u32,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let Some(races) = &mut space.races else { return Ok(()) };
+    let (kind, path) = if write {
+        (StreamKind::TmemStore, Path::TmemStore)
+    } else {
+        (StreamKind::TmemLoad, Path::TmemLoad)
+    };
+    let record = races.issue(kind, 0, path, at.actor);
+    let lanes = lanes_of(access);
+    let cells = Cells { columns: (access.column, access.columns()), lanes, write };
+    races.touch_tmem(rank, cells, &record)?;
+    if access.half_split > 0 {
+        let columns = (access.column + access.half_split, access.columns());
+        races.touch_tmem(rank, Cells { columns, ..cells }, &record)?;
+    }
+    Ok(())
+}
+
 /// `tcgen05.ld`: its registers belong to it until `wait::ld`.
 pub(super) fn load(
     movement: &Movement<'_>,
@@ -116,6 +142,7 @@ pub(super) fn load(
     let lanes = lanes_of(&access);
     let tmem = &space.ctas[warp.rank as usize].tmem;
     tmem.check_uses((access.column, access.columns()), lanes, false, &who, None)?;
+    touch(&access, false, space, warp.rank, at)?;
     for slot in dst.iter().flatten() {
         check_write(&warp.regs, *slot, at.active)?;
         warp.regs.pending[*slot as usize] |= at.active;
@@ -145,6 +172,7 @@ pub(super) fn store(
     let lanes = lanes_of(&access);
     let tmem = &space.ctas[warp.rank as usize].tmem;
     tmem.check_uses((access.column, access.columns()), lanes, true, &who, None)?;
+    touch(&access, true, space, warp.rank, at)?;
     let job = Job::TmemStore(TmemStoreJob { access, lanes: at.active, values });
     let ticket = space.queue.push(at.actor, warp.rank, job, []);
     note(&access, ticket, true, &who, space, warp.rank);

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use rand::rngs::SmallRng;
 
 use super::access::Who;
+use super::clock::Clocks;
 use super::global::GlobalMemory;
 use super::inflight::Ticket;
 use super::mbarrier::Mbarriers;
 use super::named_barrier::{ClusterBarrier, NamedBarrier};
+use super::races::{self, Detector};
 use super::shared::{self, SharedMemory};
 use super::tmem::TensorMemory;
 use super::warp::{Block, Warp};
@@ -118,6 +120,8 @@ pub struct Space {
     pub cluster_id: [u32; 3],
     /// First CTA ids of clusters that `try_cancel` may take, last first.
     pub unstarted: Vec<[u32; 3]>,
+    /// Happens-before, where it is looked at.
+    pub races: Option<Box<Detector>>,
 }
 
 impl Space {
@@ -143,6 +147,20 @@ impl Space {
     pub fn shared(&mut self, address: u32, who: &Who) -> Result<(&mut Cta, u32), Box<Fault>> {
         let cta = self.cta(shared::rank_of(address), address.into(), who)?;
         Ok((cta, shared::offset_of(address)))
+    }
+
+    /// Phases that an mbarrier has completed.
+    pub fn phase(&self, (rank, offset): (u32, u32)) -> u64 {
+        let cta = self.ctas.get(rank as usize);
+        cta.and_then(|cta| cta.mbarriers.get(offset)).map_or(0, |barrier| barrier.phase)
+    }
+
+    /// An asynchronous arrival on an mbarrier is about to happen: what it announces.
+    pub fn announce(&mut self, (rank, offset): (u32, u32), clocks: Option<&Clocks>) {
+        let phase = self.phase((rank, offset));
+        if let (Some(races), Some(clocks)) = (&mut self.races, clocks) {
+            races.release_with(races::Meeting::Mbarrier(rank, offset), phase, clocks);
+        }
     }
 
     /// Arrives on an mbarrier.

@@ -2,12 +2,15 @@
 
 pub mod access;
 pub mod bitmap;
+pub mod clock;
 pub mod cluster;
 pub mod global;
 pub mod inflight;
 pub mod mbarrier;
 pub mod named_barrier;
+pub mod races;
 pub mod registers;
+pub mod shadow;
 pub mod shared;
 pub mod tmem;
 pub mod warp;

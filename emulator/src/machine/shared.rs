@@ -3,9 +3,13 @@
 //! A 32-bit shared address is `rank << 24 | offset`; the first KiB of every CTA's window is
 //! reserved by the system, user data starts at [`FIRST_BYTE`].
 
+use std::cell::RefCell;
+
 use super::access::{Proxy, Who};
 use super::bitmap::Bitmap;
 use super::inflight::InFlight;
+use super::races::Touch;
+use super::shadow::SEVERAL_LANES;
 use crate::error::{Fault, FaultKind};
 
 /// Offset of the first byte a program owns.
@@ -44,6 +48,8 @@ pub struct SharedMemory {
     unfenced_cells: Vec<u32>,
     /// Asynchronous operations that still read or write here.
     pub in_flight: InFlight,
+    /// What the current instruction touched through the generic proxy, where races are looked for.
+    touches: Option<RefCell<Vec<Touch>>>,
 }
 
 impl SharedMemory {
@@ -58,6 +64,39 @@ impl SharedMemory {
             unfenced: Bitmap::new(end.div_ceil(16)),
             unfenced_cells: vec![],
             in_flight: InFlight::default(),
+            touches: None,
+        }
+    }
+
+    /// Keeps a list of generic accesses from now on.
+    pub(crate) fn log_touches(&mut self) {
+        self.touches = Some(RefCell::default());
+    }
+
+    /// The list of generic accesses, which starts anew.
+    pub(crate) fn take_touches(&mut self, into: &mut Vec<Touch>) {
+        into.clear();
+        if let Some(touches) = &mut self.touches {
+            std::mem::swap(touches.get_mut(), into);
+        }
+    }
+
+    /// Notes a generic access; neighbours, as the lanes of a warp make them, become one.
+    #[inline]
+    fn log(&self, start: u32, len: u32, write: bool, who: &Who) {
+        let Some(touches) = &self.touches else { return };
+        let lane = who.actor.lane.map_or(SEVERAL_LANES, |lane| lane as u8);
+        let mut touches = touches.borrow_mut();
+        if let Some(last) = touches.last_mut()
+            && last.write == write
+            && last.start + last.len == start
+        {
+            last.len += len;
+            if last.lane != lane {
+                last.lane = SEVERAL_LANES;
+            }
+        } else {
+            touches.push(Touch { start, len, write, lane });
         }
     }
 
@@ -79,6 +118,7 @@ impl SharedMemory {
                 if self.in_flight.busy() {
                     self.in_flight.check(offset, len, false, who, self.rank)?;
                 }
+                self.log(offset, len, false, who);
             }
             Proxy::CpAsync => {}
             Proxy::Async | Proxy::TensorCore => {
@@ -119,6 +159,9 @@ impl SharedMemory {
         if matches!(who.proxy, Proxy::Generic | Proxy::CpAsync) {
             if who.proxy == Proxy::Generic && self.in_flight.busy() {
                 self.in_flight.check(offset, len, true, who, self.rank)?;
+            }
+            if who.proxy == Proxy::Generic {
+                self.log(offset, len, true, who);
             }
             let cells = start / 16..(start + n).div_ceil(16);
             for cell in cells {

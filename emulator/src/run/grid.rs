@@ -75,6 +75,7 @@ fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3]) -> ClusterRun {
         grid.env,
         coordinates(index, clusters),
         grid.shared_bytes,
+        grid.options.races,
         // The temperament goes by the seed itself, so that a few seeds cover all of them.
         seed.wrapping_add(index as u64),
         seed_of(seed, index),

@@ -74,11 +74,18 @@ pub struct Options {
     pub instruction_limit: u64,
     /// Strict or as hardware.
     pub ordering: Ordering,
+    /// Look for accesses to shared and tensor memory that nothing orders.
+    pub races: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { seed: 0, instruction_limit: 5_000_000_000, ordering: Ordering::Strict }
+        Options {
+            seed: 0,
+            instruction_limit: 5_000_000_000,
+            ordering: Ordering::Strict,
+            races: true,
+        }
     }
 }
 

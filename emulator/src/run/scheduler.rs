@@ -8,13 +8,14 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{Options, Stats};
+use super::{Options, Ordering, Stats};
 use crate::asyncs::{self, Queue};
 use crate::error::{Fault, FaultKind};
 use crate::exec;
 use crate::machine::cluster::{Cta, Env, Space};
 use crate::machine::mbarrier::Mbarriers;
 use crate::machine::named_barrier::{ClusterBarrier, NamedBarrier};
+use crate::machine::races::Detector;
 use crate::machine::registers::Registers;
 use crate::machine::shared::{self, SharedMemory};
 use crate::machine::tmem::TensorMemory;
@@ -86,6 +87,7 @@ impl ClusterRun {
         env: &Env<'_>,
         cluster_id: [u32; 3],
         shared_bytes: u32,
+        races: bool,
         selector: u64,
         seed: u64,
     ) -> Self {
@@ -133,7 +135,15 @@ impl ClusterRun {
             scratch: vec![],
             cluster_id,
             unstarted: vec![],
+            races: None,
         };
+        let mut space = space;
+        if races {
+            let places = warps.iter().map(|w| (w.cta, w.index)).collect();
+            let strict = env.ordering == Ordering::Strict;
+            space.races = Some(Box::new(Detector::new(places, ctas, strict)));
+            space.ctas.iter_mut().for_each(|cta| cta.shared.log_touches());
+        }
         let ready = vec![];
         ClusterRun { space, warps, temperament, seen_events: 0, fruitless: 0, turns: 0, ready }
     }

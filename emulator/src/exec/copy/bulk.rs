@@ -15,6 +15,8 @@ use crate::exec::{Step, unsupported};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::inflight::Ticket;
+use crate::machine::races::StreamKind;
+use crate::machine::shadow::Path;
 use crate::machine::shared;
 use crate::machine::warp::{Warp, each};
 use crate::machine::window;
@@ -113,6 +115,11 @@ fn queue_loads(
         let cta = space.cta(target, shared::address_of(target, targets.offset).into(), who)?;
         cta.shared.check_bounds(targets.offset, span, who)?;
         cta.shared.in_flight.check(targets.offset, span, true, who, target)?;
+        let phase = space.phase((signalled, targets.barrier));
+        if let Some(races) = &mut space.races {
+            let (barrier, range) = ((signalled, targets.barrier), (target, targets.offset, span));
+            races.signalled(barrier, phase, range, true, who.actor)?;
+        }
         let signal = Signal { barrier: (signalled, targets.barrier), total, sent: 0 };
         let mut job = CopyJob::new(parts(target, space), swizzle, Some(signal));
         job.two_steps = reads_shared;
@@ -216,6 +223,10 @@ fn queue_store(
     let shared = &space.ctas[warp.rank as usize].shared;
     shared.check_bounds(offset, span, who)?;
     shared.in_flight.check(offset, span, false, who, warp.rank)?;
+    if let Some(races) = &mut space.races {
+        let record = races.issue(StreamKind::Bulk, lane, Path::Bulk, who.actor);
+        races.touch_shared(warp.rank, offset, span, &record)?;
+    }
     job.two_steps = true;
     job.noted.push(warp.rank);
     let ticket = space.queue.push(who.actor, warp.rank, Job::Copy(Box::new(job)), []);
@@ -360,6 +371,13 @@ pub(super) fn linear(
         let reads_shared = local.is_some();
         let tickets = queue_loads(&targets, size, Swizzle::None, reads_shared, parts, space, &who)?;
         if let Some(offset) = local {
+            for &(_, signalled) in &targets.ranks {
+                let barrier = (signalled, targets.barrier);
+                let phase = space.phase(barrier);
+                if let Some(races) = &mut space.races {
+                    races.signalled(barrier, phase, (own, offset, bytes), false, who.actor)?;
+                }
+            }
             let flight = &mut space.ctas[own as usize].shared.in_flight;
             for ticket in tickets {
                 flight.begin(ticket, (offset, bytes), false, who.actor, "bulk copy");

@@ -8,7 +8,9 @@ use crate::decode::op::{MatrixFormat, Src, Wgmma, WgmmaA as Source};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::Space;
+use crate::machine::races::StreamKind;
 use crate::machine::registers::Lane32;
+use crate::machine::shadow::Path;
 use crate::machine::warp::{Block, PendingLoad, Warp};
 use crate::tensor::smem_descriptor::{MatrixDescriptor, decode_sm90};
 
@@ -108,6 +110,12 @@ pub(super) fn issue(
     for &(start, len) in &ranges {
         cta.shared.check_bounds(start, len, &who)?;
         cta.shared.in_flight.check(start, len, false, &who, warp.rank)?;
+    }
+    if let Some(races) = &mut space.races {
+        let record = races.issue(StreamKind::Wgmma, 0, Path::Operand, at.actor);
+        for &(start, len) in &ranges {
+            races.touch_shared(warp.rank, start, len, &record)?;
+        }
     }
     let job = WgmmaJob { product, a, a_major, b, b_major, d, prior };
     let ticket = space.queue.push(at.actor, warp.rank, Job::Wgmma(Box::new(job)), prior);

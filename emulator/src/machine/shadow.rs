@@ -1,0 +1,189 @@
+//! What is remembered of the accesses to a memory: per cell, the last write to each of its parts
+//! and the reads since.
+
+use super::clock::Agent;
+
+/// The instruction family behind an access, as far as ordering goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// Weak loads and stores.
+    Generic,
+    /// Atomics and accesses that are not weak: they do not race with each other.
+    Strong,
+    /// `cp.async`.
+    CpAsync,
+    /// Bulk and tensor copies, `st.async`, `try_cancel`.
+    Bulk,
+    /// Shared-memory operands of `tcgen05.mma`, `tcgen05.cp` and `wgmma`.
+    Operand,
+    /// Tensor memory, by `tcgen05.mma`.
+    Mma,
+    /// Tensor memory, by `tcgen05.cp`.
+    CellCopy,
+    /// Tensor memory, by `tcgen05.shift`.
+    Shift,
+    /// `tcgen05.ld`.
+    TmemLoad,
+    /// `tcgen05.st`.
+    TmemStore,
+    /// `tcgen05.dealloc`.
+    Free,
+}
+
+impl Path {
+    /// The name in a message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Path::Generic => "access through the generic proxy",
+            Path::Strong => "atomic or strong access",
+            Path::CpAsync => "cp.async",
+            Path::Bulk => "asynchronous copy",
+            Path::Operand => "tensor core operand",
+            Path::Mma => "tcgen05.mma",
+            Path::CellCopy => "tcgen05.cp",
+            Path::Shift => "tcgen05.shift",
+            Path::TmemLoad => "tcgen05.ld",
+            Path::TmemStore => "tcgen05.st",
+            Path::Free => "tcgen05.dealloc",
+        }
+    }
+
+    /// Whether it goes through the generic proxy.
+    pub fn is_generic(self) -> bool {
+        matches!(self, Path::Generic | Path::Strong | Path::CpAsync)
+    }
+
+    /// Whether it is a use of tensor memory.
+    pub fn is_tensor(self) -> bool {
+        !self.is_generic() && !matches!(self, Path::Bulk | Path::Operand)
+    }
+}
+
+/// A lane number that means "several".
+pub const SEVERAL_LANES: u8 = 255;
+
+/// One access, to some parts of one cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Who completes it.
+    pub agent: Agent,
+    /// Which of the agent's events it is.
+    pub clock: u32,
+    /// PTX line.
+    pub line: u32,
+    /// The accumulator and shape of an MMA.
+    pub key: u32,
+    /// Warp within the cluster.
+    pub warp: u16,
+    /// Parts of the cell: bytes of 16, or lanes by eights.
+    pub mask: u16,
+    /// Lane, or [`SEVERAL_LANES`].
+    pub lane: u8,
+    /// Whether it writes.
+    pub write: bool,
+    /// How.
+    pub path: Path,
+}
+
+impl Record {
+    fn same_event(&self, other: &Record) -> bool {
+        (self.agent, self.clock, self.write, self.path)
+            == (other.agent, other.clock, other.write, other.path)
+    }
+}
+
+/// The accesses of one memory.
+#[derive(Debug, Default)]
+pub struct Shadow {
+    cells: Vec<Vec<Record>>,
+}
+
+impl Shadow {
+    /// Notes an access to a cell. A conflicting access that `ordered` denies is the error.
+    #[inline]
+    pub fn touch(
+        &mut self,
+        cell: usize,
+        new: &Record,
+        ordered: impl Fn(&Record) -> bool,
+    ) -> Result<(), Record> {
+        if self.cells.len() <= cell {
+            self.cells.resize_with(cell + 1, Vec::new);
+        }
+        let records = &mut self.cells[cell];
+        let mut merged = false;
+        let mut at = 0;
+        while at < records.len() {
+            let old = &mut records[at];
+            if old.mask & new.mask != 0 {
+                if old.write || new.write {
+                    if !ordered(old) {
+                        return Err(*old);
+                    }
+                    // Whoever comes after the new write comes after the old access.
+                    if new.write {
+                        old.mask &= !new.mask;
+                    }
+                } else if old.agent == new.agent && old.path == new.path {
+                    old.mask &= !new.mask;
+                }
+            }
+            if old.same_event(new) && !merged {
+                old.mask |= new.mask;
+                if old.lane != new.lane {
+                    old.lane = SEVERAL_LANES;
+                }
+                merged = true;
+            }
+            if old.mask == 0 {
+                records.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        if !merged {
+            records.push(*new);
+        }
+        Ok(())
+    }
+
+    /// Forgets the accesses to some cells.
+    pub fn clear(&mut self, cells: std::ops::Range<usize>) {
+        let end = cells.end.min(self.cells.len());
+        for records in &mut self.cells[cells.start.min(end)..end] {
+            records.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: Record = Record {
+        agent: 1,
+        clock: 1,
+        line: 1,
+        key: 0,
+        warp: 1,
+        mask: 0x000f,
+        lane: 0,
+        write: false,
+        path: Path::Generic,
+    };
+
+    #[test]
+    fn writes_conflict_with_reads_of_the_same_bytes() {
+        let mut shadow = Shadow::default();
+        shadow.touch(7, &READ, |_| false).unwrap();
+        shadow.touch(7, &Record { agent: 2, ..READ }, |_| false).unwrap();
+        let write = Record { agent: 3, write: true, ..READ };
+        shadow.touch(7, &Record { mask: 0x00f0, ..write }, |_| false).unwrap();
+        assert_eq!(shadow.touch(7, &write, |old| old.agent == 1).unwrap_err().agent, 2);
+        shadow.touch(7, &write, |_| true).unwrap();
+        let late = Record { agent: 4, ..write };
+        assert_eq!(shadow.touch(7, &late, |_| false).unwrap_err().agent, 3);
+        shadow.clear(0..100);
+        shadow.touch(7, &late, |_| false).unwrap();
+    }
+}
