@@ -81,14 +81,16 @@ pub struct Record {
     pub lane: u8,
     /// Whether it writes.
     pub write: bool,
+    /// It wrote what was there before, as threads do that all compute the same.
+    pub silent: bool,
     /// How.
     pub path: Path,
 }
 
 impl Record {
     fn same_event(&self, other: &Record) -> bool {
-        (self.agent, self.clock, self.write, self.path)
-            == (other.agent, other.clock, other.write, other.path)
+        (self.agent, self.clock, self.write, self.silent, self.path)
+            == (other.agent, other.clock, other.write, other.silent, other.path)
     }
 }
 
@@ -121,7 +123,7 @@ impl Shadow {
                         return Err(*old);
                     }
                     // Whoever comes after the new write comes after the old access.
-                    if new.write {
+                    if new.write && !new.silent {
                         old.mask &= !new.mask;
                     }
                 } else if old.agent == new.agent && old.path == new.path {
@@ -169,6 +171,7 @@ mod tests {
         mask: 0x000f,
         lane: 0,
         write: false,
+        silent: false,
         path: Path::Generic,
     };
 

@@ -83,12 +83,12 @@ impl SharedMemory {
 
     /// Notes a generic access; neighbours, as the lanes of a warp make them, become one.
     #[inline]
-    fn log(&self, start: u32, len: u32, write: bool, who: &Who) {
+    fn log(&self, start: u32, len: u32, (write, silent): (bool, bool), who: &Who) {
         let Some(touches) = &self.touches else { return };
         let lane = who.actor.lane.map_or(SEVERAL_LANES, |lane| lane as u8);
         let mut touches = touches.borrow_mut();
         if let Some(last) = touches.last_mut()
-            && last.write == write
+            && (last.write, last.silent) == (write, silent)
             && last.start + last.len == start
         {
             last.len += len;
@@ -96,7 +96,7 @@ impl SharedMemory {
                 last.lane = SEVERAL_LANES;
             }
         } else {
-            touches.push(Touch { start, len, write, lane });
+            touches.push(Touch { start, len, write, silent, lane });
         }
     }
 
@@ -118,7 +118,7 @@ impl SharedMemory {
                 if self.in_flight.busy() {
                     self.in_flight.check(offset, len, false, who, self.rank)?;
                 }
-                self.log(offset, len, false, who);
+                self.log(offset, len, (false, false), who);
             }
             Proxy::CpAsync => {}
             Proxy::Async | Proxy::TensorCore => {
@@ -161,7 +161,10 @@ impl SharedMemory {
                 self.in_flight.check(offset, len, true, who, self.rank)?;
             }
             if who.proxy == Proxy::Generic {
-                self.log(offset, len, true, who);
+                let silent = self.touches.is_some()
+                    && self.bytes[start..start + n] == *data
+                    && self.written.all(start, n);
+                self.log(offset, len, (true, silent), who);
             }
             let cells = start / 16..(start + n).div_ceil(16);
             for cell in cells {
