@@ -2,7 +2,7 @@
 //!
 //! A handler gets the warp, everything it may touch ([`Space`]), and the active lanes. It either
 //! completes, or says what the group has to wait for; then it runs once more when that happened,
-//! with [`Step::woken`] set. It must not have had an effect before it blocks, except where the
+//! with `Step::woken` set. It must not have had an effect before it blocks, except where the
 //! woken call knows about it.
 
 pub mod atomic;
