@@ -8,7 +8,7 @@ use super::{
     module::{Module, ModuleSymbol},
     op::{ControlOp, Guard, Instr, Op, Pred, Slot, Symbol, Width},
     program::{Kernel, LaunchBounds, Param, SharedVar},
-    scope::{Entity, Register, Scope, members, register_width},
+    scope::{Entity, Range, Register, Scope, members, register_width},
 };
 use crate::parse::{
     ast::{DeclaredSpace, Function, Linkage, Position, Statement, Variable},
@@ -233,7 +233,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             }
             Entity::Vector { first, .. } => self.kernel.register_names.push((first, name.into())),
             Entity::Predicate(pred) => self.kernel.predicate_names.push((pred, name.into())),
-            Entity::Range { .. } | Entity::Variable { .. } => {}
+            Entity::Variable { .. } => {}
         }
     }
 
@@ -247,7 +247,10 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     fn variable(&mut self, variable: &'m Variable<'a>) -> Decoded<()> {
         let entity = match variable.space {
-            DeclaredSpace::Reg => self.register_variable(variable)?,
+            DeclaredSpace::Reg => match variable.range {
+                Some(count) => return self.register_range(variable, count),
+                None => self.register_variable(variable)?,
+            },
             DeclaredSpace::Local | DeclaredSpace::Param | DeclaredSpace::Shared => {
                 if variable.space == DeclaredSpace::Shared && variable.linkage == Linkage::External
                 {
@@ -283,14 +286,20 @@ impl<'m, 'a> Builder<'m, 'a> {
         self.declare(variable.name, entity, variable.at)
     }
 
-    fn register_variable(&mut self, variable: &'m Variable<'a>) -> Decoded<Entity> {
-        if let Some(count) = variable.range {
-            if variable.vector != 1 {
-                return Err(unsupported(variable.at, "a range of vector registers"));
-            }
-            let width = if variable.ty == "pred" { None } else { Some(register_type(variable)?) };
-            return Ok(Entity::Range { width, count });
+    fn register_range(&mut self, variable: &'m Variable<'a>, count: u32) -> Decoded<()> {
+        if variable.vector != 1 {
+            return Err(unsupported(variable.at, "a range of vector registers"));
         }
+        let width = if variable.ty == "pred" { None } else { Some(register_type(variable)?) };
+        let scope = self.scopes.last_mut().expect("a body has a scope");
+        if scope.ranges.insert(variable.name, Range { width, count }).is_some() {
+            let what = format!("'{}<…>' is declared twice in one scope", variable.name);
+            return Err(malformed(variable.at, what));
+        }
+        Ok(())
+    }
+
+    fn register_variable(&mut self, variable: &'m Variable<'a>) -> Decoded<Entity> {
         if !variable.dimensions.is_empty() {
             return Err(unsupported(variable.at, "an array of registers"));
         }
@@ -332,8 +341,8 @@ impl<'m, 'a> Builder<'m, 'a> {
                 return Ok(Some(entity));
             }
             for (prefix, number) in members(name) {
-                let range = self.scopes[index].names.get(prefix);
-                let Some(&Entity::Range { width, count }) = range else { continue };
+                let range = self.scopes[index].ranges.get(prefix);
+                let Some(&Range { width, count }) = range else { continue };
                 if number >= count {
                     continue;
                 }
