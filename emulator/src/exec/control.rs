@@ -159,6 +159,12 @@ fn exit(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Result<
         );
         return Err(Box::new(Fault::new(FaultKind::Unfinished, message)));
     }
+    for lane in each(at.active) {
+        // Whoever arrived and leaves without waiting is neither waited for nor counted.
+        if warp.cluster_arrival[lane as usize] == Some(space.barrier.generation) {
+            space.barrier.arrived -= 1;
+        }
+    }
     warp.exit(at.group, at.active);
     space.events += 1;
     space.live -= at.active.count_ones();

@@ -70,7 +70,7 @@ pub(super) fn execute(
                 address,
                 half_split: *half_split,
             };
-            return tmem_access::load(&movement, dst, space, warp, at);
+            return tmem_access::load(&movement, dst, env.ordering, space, warp, at);
         }
         Tcgen05Op::Store { shape, unpack16, address, half_split, src, .. } => {
             let movement = Movement {
@@ -80,7 +80,7 @@ pub(super) fn execute(
                 address,
                 half_split: *half_split,
             };
-            return tmem_access::store(&movement, src, space, warp, at);
+            return tmem_access::store(&movement, src, env.ordering, space, warp, at);
         }
         Tcgen05Op::WaitLoad => return tmem_access::wait_load(space, warp, at),
         Tcgen05Op::WaitStore => return Ok(tmem_access::wait_store(space, warp)),

@@ -9,6 +9,7 @@ use crate::machine::access::Who;
 use crate::machine::cluster::Space;
 use crate::machine::tmem::{self, Use};
 use crate::machine::warp::{Block, PendingLoad, Warp};
+use crate::run::Ordering;
 use crate::tensor::tmem_layout::AccessShape;
 
 /// The value of a tensor-memory address that must be the same in all active lanes.
@@ -36,13 +37,15 @@ fn access(
     space: &Space,
     warp: &Warp,
     at: &Step,
-    who: &Who,
+    ordering: Ordering,
 ) -> Result<Access, Box<Fault>> {
+    let who = &Who::tensor_core(at.actor);
     let address = tmem_address(movement.address, warp, at)?;
     let (lane, column) = tmem::split(address);
     let quarter = warp.index % 4;
-    let named = lane >> 5 & 3;
-    if named != 0 && named != quarter {
+    let named = lane >> 5;
+    // Hardware looks at the low five bits alone; the ISA demands the warp's own lanes.
+    if ordering == Ordering::Strict && named != quarter {
         let message = format!(
             "tensor memory address {address:#010x} names lanes {}..{} and warp {} may touch {}..{}",
             named * 32,
@@ -103,12 +106,13 @@ fn note(access: &Access, ticket: u64, write: bool, who: &Who, space: &mut Space,
 pub(super) fn load(
     movement: &Movement<'_>,
     dst: &[Dst],
+    ordering: Ordering,
     space: &mut Space,
     warp: &mut Warp,
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
     let who = Who::tensor_core(at.actor);
-    let access = access(movement, space, warp, at, &who)?;
+    let access = access(movement, space, warp, at, ordering)?;
     let lanes = lanes_of(&access);
     let tmem = &space.ctas[warp.rank as usize].tmem;
     tmem.check_uses((access.column, access.columns()), lanes, false, &who, None)?;
@@ -127,12 +131,13 @@ pub(super) fn load(
 pub(super) fn store(
     movement: &Movement<'_>,
     src: &[Src],
+    ordering: Ordering,
     space: &mut Space,
     warp: &mut Warp,
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
     let who = Who::tensor_core(at.actor);
-    let access = access(movement, space, warp, at, &who)?;
+    let access = access(movement, space, warp, at, ordering)?;
     let mut values = Vec::with_capacity(src.len());
     for &src in src {
         values.push(read32(&warp.regs, src, at.active)?);

@@ -94,9 +94,9 @@ impl GlobalMemory {
         let mut bytes = vec![0; len];
         buffer.get(offset, &mut bytes);
         let mut unwritten: Vec<(usize, usize)> = vec![];
-        for at in 0..len {
+        for (at, byte) in bytes.iter_mut().enumerate() {
             if !buffer.is_written(offset + at, 1) {
-                bytes[at] = 0;
+                *byte = 0;
                 match unwritten.last_mut() {
                     Some((start, n)) if *start + *n == at => *n += 1,
                     _ => unwritten.push((at, 1)),

@@ -39,10 +39,12 @@ struct Temperament {
     turn: u32,
     /// Warps run by a priority list that changes now and then, instead of by lot.
     priorities: Option<Vec<u32>>,
+    /// A CTA that does not start before all others have to wait.
+    late: Option<u32>,
 }
 
 impl Temperament {
-    fn new(selector: u64, warps: usize, rng: &mut SmallRng) -> Self {
+    fn new(selector: u64, warps: usize, ctas: u32, rng: &mut SmallRng) -> Self {
         let pace = match selector % 3 {
             0 => Pace::Mixed,
             1 => Pace::Lazy,
@@ -54,7 +56,8 @@ impl Temperament {
             order.shuffle(rng);
             order
         });
-        Temperament { pace, turn, priorities }
+        let late = (ctas > 1 && rng.random_bool(0.5)).then(|| rng.random_range(0..ctas));
+        Temperament { pace, turn, priorities, late }
     }
 }
 
@@ -115,7 +118,7 @@ impl ClusterRun {
                 ended: false,
             });
         }
-        let temperament = Temperament::new(selector, warps.len(), &mut rng);
+        let temperament = Temperament::new(selector, warps.len(), ctas, &mut rng);
         let impatience = rng.random_range(2..4);
         let space = Space {
             impatience,
@@ -150,8 +153,13 @@ impl ClusterRun {
         for _ in 0..turns {
             self.wake();
             self.ready.clear();
-            let ready = self.warps.iter().filter(|w| w.ready()).map(|w| w.id);
-            self.ready.extend(ready);
+            let late = self.temperament.late;
+            let may_run = |w: &&Warp| w.ready() && Some(w.rank) != late;
+            self.ready.extend(self.warps.iter().filter(may_run).map(|w| w.id));
+            if self.ready.is_empty() && late.is_some() {
+                self.temperament.late = None;
+                continue;
+            }
             if self.ready.is_empty() {
                 if asyncs::step(&mut self.space, env)? {
                     self.fruitless = 0;

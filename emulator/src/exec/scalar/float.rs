@@ -421,3 +421,34 @@ pub(super) fn compare(
     }
     Ok((low, if count == 2 { high } else { !low }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{add_odd, canonical, div_odd, sqrt_odd};
+
+    /// Any bits, and numbers close enough to each other for sums to cancel and round.
+    fn number() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            any::<u32>().prop_map(f32::from_bits),
+            (0x3f00_0000u32..0x4100_0000).prop_map(f32::from_bits),
+            (0u32..0x0100_0000).prop_map(f32::from_bits),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// Rounding to odd in `f64` and then to `f32` is rounding once.
+        #[test]
+        fn two_roundings_are_one(a in number(), b in number(), c in number()) {
+            let [x, y, z] = [a, b, c].map(f64::from);
+            let rounded = |value: f64| canonical(value as f32);
+            prop_assert_eq!(rounded(add_odd(x * y, z)), canonical(a.mul_add(b, c)));
+            prop_assert_eq!(rounded(add_odd(x, y)), canonical(a + b));
+            prop_assert_eq!(rounded(div_odd(x, y)), canonical(a / b));
+            prop_assert_eq!(rounded(sqrt_odd(x)), canonical(a.sqrt()));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Scalar instructions from PTX text to bits: one line per fact.
 
+use proptest::prelude::*;
+
 use super::super::{scalar, warp_ops};
 use crate::{
     decode::{self, op::Op, program::Kernel},
@@ -81,7 +83,7 @@ fn integers() {
         ("mul.wide.u16 %r0, 0xffff, 256;", 0x00ff_ff00),
         ("mul.hi.u64 %rd0, -1, -1;", -2i64 as u64),
         ("mul.hi.s64 %rd0, -1, -1;", 0),
-        ("mul.hi.u16 %rs0, 60000, 18725;", 60000 * 18725 >> 16),
+        ("mul.hi.u16 %rs0, 60000, 18725;", (60000 * 18725) >> 16),
         ("mad.lo.s32 %r0, 7, 6, -2;", 40),
         ("mad.wide.s32 %rd0, -2, 2, 1;", -3i64 as u64),
         ("mad.wide.u32 %rd0, -1, 2, 1;", 0x1_ffff_ffff),
@@ -330,9 +332,10 @@ fn conversions() {
 
 /// Lane numbers in `%r1`, then `code` under a mask; gives `%r0` and `%p0`.
 fn across(code: &str, lanes: Lanes) -> Result<([u32; 32], Lanes), Box<Fault>> {
-    let kernel = kernel(&format!("mov.b32 %r0, 0; mov.pred %p0, 0; {code}"));
+    let kernel = kernel(&format!("mov.b32 %r0, %r1; mov.b32 %r0, 0; mov.pred %p0, 0; {code}"));
     let mut regs = Registers::new(kernel.slots as usize, kernel.preds as usize);
     let lane_numbers = std::array::from_fn(|lane| lane as u32);
+    // Every lane has its number, and reads it once so that the register exists.
     regs.set(slot(&kernel, "%r1"), u32::MAX, &lane_numbers);
     execute(&kernel, &mut regs, lanes)?;
     Ok((regs.words[slot(&kernel, "%r0")], regs.preds[pred(&kernel, "%p0")]))
@@ -396,4 +399,35 @@ fn a_read_of_nothing_is_a_fault() {
     let guard = kernel("selp.b32 %r0, 1, 2, %p1;");
     let mut regs = Registers::new(guard.slots as usize, guard.preds as usize);
     assert_eq!(execute(&guard, &mut regs, 1).unwrap_err().kind, FaultKind::UnwrittenRead);
+}
+
+proptest! {
+    /// Whatever the bits, an instruction has a result.
+    #[test]
+    fn no_value_is_too_odd(
+        form in prop::sample::select(
+            include_str!("../../../tests/data/ordinary-forms.txt").lines().collect::<Vec<_>>()),
+        seed in prop::collection::vec(
+            prop_oneof![any::<u32>(), Just(0), Just(u32::MAX), Just(1 << 31), Just(0x7f80_0000)],
+            32))
+    {
+        let text = format!(
+            ".version 9.0\n.target sm_100a\n.entry k() {{ .reg .pred %p<9>; .reg .b16 %rs<9>;
+            .reg .b32 %r<99>; .reg .b64 %rd<9>; .reg .f32 %f<9>; .reg .f64 %fd<9>;
+            .reg .b128 %q<3>; {form}; }}"
+        );
+        let Ok(program) = decode::program(text.as_bytes()) else { return Ok(()) };
+        let Some(Ok(kernel)) = program.kernel("k") else { return Ok(()) };
+        let mut regs = Registers::new(kernel.slots as usize, kernel.preds as usize);
+        for slot in 0..kernel.slots as usize {
+            let value = std::array::from_fn(|lane| seed[(lane + 7 * slot) % 32]);
+            regs.set(slot, u32::MAX, &value);
+        }
+        for (pred, &bits) in (0..kernel.preds as usize).zip(&seed) {
+            regs.set_pred(pred, u32::MAX, bits);
+        }
+        if let Err(fault) = execute(kernel, &mut regs, u32::MAX) {
+            prop_assert_eq!(fault.kind, FaultKind::Convergence, "{}", form);
+        }
+    }
 }
