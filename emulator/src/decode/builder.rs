@@ -1,7 +1,7 @@
 //! Builds one kernel: lays out registers, variables and call frames, walks the bodies of the entry
 //! and of every function it reaches, and resolves labels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     form::{Decoded, Form},
@@ -43,6 +43,9 @@ pub(super) struct Builder<'m, 'a> {
     /// Offsets of module-scope shared variables that the kernel uses.
     shared: HashMap<&'a str, u32>,
     callees: HashMap<&'a str, Callee>,
+    /// Named registers, and the slots of those that something writes.
+    declared: Vec<Register>,
+    assigned: HashSet<Slot>,
     queue: Vec<&'m Function<'a>>,
     /// Who calls whom, by index; the entry is 0.
     calls: Vec<(usize, usize)>,
@@ -65,6 +68,8 @@ pub(super) fn kernel<'m, 'a>(
         carry: None,
         shared: HashMap::new(),
         callees: HashMap::new(),
+        declared: vec![],
+        assigned: HashSet::new(),
         queue: vec![],
         calls: vec![],
         current: 0,
@@ -87,6 +92,12 @@ pub(super) fn kernel<'m, 'a>(
     }
     builder.refuse_recursion(entry)?;
     builder.link();
+    for register in &builder.declared {
+        if !builder.assigned.contains(&register.slot) {
+            let slots = register.slot..register.slot + register.width.slots();
+            builder.kernel.undefined.extend(slots);
+        }
+    }
     Ok(builder.kernel)
 }
 
@@ -105,6 +116,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             if formal.space == DeclaredSpace::Reg {
                 let register = self.register(register_type(formal)?)?;
                 self.name_register(formal.name, Entity::Register(register));
+                self.assign(register);
                 self.declare(formal.name, Entity::Register(register), formal.at)?;
                 if is_param {
                     self.load_frame(register, offset);
@@ -226,10 +238,16 @@ impl<'m, 'a> Builder<'m, 'a> {
         }
     }
 
+    /// Notes that something writes this register.
+    pub(super) fn assign(&mut self, register: Register) {
+        self.assigned.insert(register.slot);
+    }
+
     fn name_register(&mut self, name: &str, entity: Entity) {
         match entity {
             Entity::Register(register) => {
                 self.kernel.register_names.push((register.slot, name.into()));
+                self.declared.push(register);
             }
             Entity::Vector { first, .. } => self.kernel.register_names.push((first, name.into())),
             Entity::Predicate(pred) => self.kernel.predicate_names.push((pred, name.into())),
