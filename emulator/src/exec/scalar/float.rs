@@ -77,8 +77,11 @@ fn directed(nearest: f64, error: f64, rounding: Rounding) -> f64 {
     }
 }
 
+/// The bits of a result; every NaN has the same ones. Tested on the bits, because the optimiser takes
+/// one NaN for another: with `is_nan` it keeps the operand's payload.
 fn canonical(x: f32) -> u32 {
-    if x.is_nan() { CANONICAL_NAN_F32 } else { x.to_bits() }
+    let bits = x.to_bits();
+    if bits & 0x7fff_ffff > 0x7f80_0000 { CANONICAL_NAN_F32 } else { bits }
 }
 
 /// Flushes subnormals where asked, for a number of that type's `bits`.
