@@ -145,8 +145,7 @@ impl Job {
                 dynamic_shared: launch.dynamic_shared,
                 params,
             };
-            let mut options =
-                Options { seed, ordering: self.file.ordering, ..Options::default() };
+            let mut options = Options { seed, ordering: self.file.ordering, ..Options::default() };
             if let Some(limit) = self.file.limits.instructions {
                 options.instruction_limit = limit;
             }

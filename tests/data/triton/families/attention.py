@@ -66,7 +66,7 @@ def attention(seed, heads, length, width, block, causal, specialise, **options):
 @case(100, 90)
 def attention_causal():
     """Causal, two heads, 128 queries, in blocks of 64."""
-    return attention(81, 2, 128, 64, 64, True, False)
+    return attention(81, 2, 128, 32, 64, True, False)
 
 
 @case(100)

@@ -9,7 +9,7 @@ from formats import E4M3, E8M0, TABLES, nearest, pack_nibbles, scaled, to_bfloat
 
 SUMS = ("few significant bits in elements and scales: every scaled product and partial sum is exact "
         "in f32 whatever the order; then one rounding")
-M, N, K = 128, 128, 256
+M, K = 128, 256
 
 
 @triton.jit
@@ -49,31 +49,31 @@ def scales(nv, seed, rows):
 KINDS = {"e2m1": "u8", "e4m3": "fp8e4nv", "e5m2": "fp8e5"}
 
 
-def operands(a_format, b_format, nv, seed):
+def operands(a_format, b_format, nv, seed, n):
     """Stored A and B, their scales, and A·Bᵀ."""
     a, a_stored = elements(a_format, seed, M)
-    b, b_stored = elements(b_format, seed + 1, N)
+    b, b_stored = elements(b_format, seed + 1, n)
     a_scale, table, block = scales(nv, seed + 2, M)
-    b_scale, _, _ = scales(nv, seed + 3, N)
+    b_scale, _, _ = scales(nv, seed + 3, n)
     want = (scaled(a, TABLES[a_format], table[a_scale], block)
             @ scaled(b, TABLES[b_format], table[b_scale], block).T)
     return a_stored, b_stored, a_scale, b_scale, want.astype(np.float32), block
 
 
-def plain(a_format, b_format, nv, seed, depth, **options):
+def plain(a_format, b_format, nv, seed, depth, n=64, **options):
     """Operands by TMA, scales row-major by ordinary loads; `depth` elements of K at a time."""
-    a, b, a_scale, b_scale, want, block = operands(a_format, b_format, nv, seed)
+    a, b, a_scale, b_scale, want, block = operands(a_format, b_format, nv, seed, n)
     a_pack, b_pack = K // a.shape[1], K // b.shape[1]
     scale_kind = "fp8e4nv" if nv else "u8"
     return Case([Launch(scaled_kernel, (1,), {
         "a": Descriptor("a_data", list(a.shape), [M, depth // a_pack]),
-        "b": Descriptor("b_data", list(b.shape), [N, depth // b_pack]),
+        "b": Descriptor("b_data", list(b.shape), [n, depth // b_pack]),
         "a_scales": Buffer(scale_kind, a_scale), "b_scales": Buffer(scale_kind, b_scale),
-        "c": Descriptor("c_data", [M, N], [M, N]),
+        "c": Descriptor("c_data", [M, n], [M, n]),
         "K": Scalar("i32", K, True),
         "A_FORMAT": Const(a_format), "B_FORMAT": Const(b_format),
         "A_PACK": Const(a_pack), "B_PACK": Const(b_pack), "VEC": Const(block),
-        "BM": Const(M), "BN": Const(N), "BK": Const(depth),
+        "BM": Const(M), "BN": Const(n), "BK": Const(depth),
     }, **options)], {
         "a_data": Buffer(KINDS[a_format], a), "b_data": Buffer(KINDS[b_format], b),
         "c_data": Buffer("bf16", expected=to_bfloat16(want), judged=Exact(SUMS)),
@@ -131,20 +131,20 @@ def fold(table):
     return np.ascontiguousarray(atoms)
 
 
-def folded(kind, nv, seed, specialise):
+def folded(kind, nv, seed, specialise, n=128):
     """Scales in 128×4 atoms by TMA too: they reach tensor memory by copies from shared memory."""
-    a, b, a_scale, b_scale, want, block = operands(kind, kind, nv, seed)
+    a, b, a_scale, b_scale, want, block = operands(kind, kind, nv, seed, n)
     pack, depth = K // a.shape[1], 128
     cols = K // block // 4
     atoms = [1, M // 128, depth // block // 4, 2, 256]
     scale_kind = "fp8e4nv" if nv else "u8"
     return Case([Launch(folded_kernel, (1,), {
         "a": Descriptor("a_data", list(a.shape), [M, depth // pack]),
-        "b": Descriptor("b_data", list(b.shape), [N, depth // pack]),
+        "b": Descriptor("b_data", list(b.shape), [n, depth // pack]),
         "a_scales": Descriptor("a_scale_data", [1, M // 128, cols, 2, 256], atoms),
-        "b_scales": Descriptor("b_scale_data", [1, N // 128, cols, 2, 256], atoms),
-        "c": Descriptor("c_data", [M, N], [M, N]),
-        "K": Scalar("i32", K, True), "BM": Const(M), "BN": Const(N), "BK": Const(depth),
+        "b_scales": Descriptor("b_scale_data", [1, n // 128, cols, 2, 256], atoms),
+        "c": Descriptor("c_data", [M, n], [M, n]),
+        "K": Scalar("i32", K, True), "BM": Const(M), "BN": Const(n), "BK": Const(depth),
         "VEC": Const(block), "FORMAT": Const(kind), "PACK": Const(pack),
         "SPECIALISE": Const(specialise),
     })], {
