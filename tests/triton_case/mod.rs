@@ -180,7 +180,7 @@ impl Program {
             let value = expected.element.value(want);
             let bound = expected.atol + expected.rtol * value.abs();
             // Enough beyond the bound that the element type can say it.
-            let wrong = value + bound * 1.01 + value.abs() * 2f64.powi(-7);
+            let wrong = value + bound * 1.01 + value.abs() * 2f64.powi(-7) + 2f64.powi(-20);
             place.copy_from_slice(&expected.element.encode(wrong));
         }
     }
