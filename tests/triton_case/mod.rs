@@ -6,8 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
+use ptx_emulator::launch_file::schema::LaunchFile;
 use ptx_emulator::launch_file::{Job, Outcome, OutputBuffer};
 use serde::Deserialize;
+
+/// Budget of a faulty variant, which may spin for ever: many times what any program needs.
+const INSTRUCTIONS: u64 = 30_000_000;
 
 /// What `expected.json` says about one output.
 #[derive(Debug, Deserialize)]
@@ -128,12 +132,37 @@ impl Program {
 
     /// The launch file, ready to run.
     pub fn read(&self) -> Result<Job, String> {
-        self.read_from(&self.folder)
+        Job::read(&self.folder.join("launch.json")).map_err(|ending| ending.to_string())
     }
 
-    /// The launch file of a copy of this program's folder.
-    pub fn read_from(&self, folder: &Path) -> Result<Job, String> {
-        Job::read(&folder.join("launch.json")).map_err(|ending| ending.to_string())
+    /// The program with every line of its PTX changed that contains `instruction`; `None` if none does.
+    pub fn changed(
+        &self,
+        instruction: &str,
+        change: fn(&str) -> String,
+    ) -> Result<Option<Job>, String> {
+        let mut file: LaunchFile = serde_json::from_slice(&read(&self.folder.join("launch.json")))
+            .map_err(|why| why.to_string())?;
+        file.limits.instructions = Some(INSTRUCTIONS);
+        let folder = tempfile::tempdir().map_err(|why| why.to_string())?;
+        let mut found = false;
+        for (name, path) in &mut file.modules {
+            let ptx = String::from_utf8(read(&self.folder.join(&path))).expect("PTX is text");
+            let lines = ptx.lines().map(|line| {
+                let hit = line.contains(instruction) && !line.trim_start().starts_with("//");
+                found |= hit;
+                if hit { change(line) } else { line.to_owned() }
+            });
+            let lines: Vec<String> = lines.collect();
+            let changed = folder.path().join(format!("{name}.ptx"));
+            fs::write(&changed, lines.join("\n")).map_err(|why| why.to_string())?;
+            *path = changed.display().to_string();
+        }
+        if !found {
+            return Ok(None);
+        }
+        let job = Job::new(file, self.folder.clone()).map_err(|ending| ending.to_string())?;
+        Ok(Some(job))
     }
 
     /// Whether all outputs are there and are what they must be.

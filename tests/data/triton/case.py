@@ -59,12 +59,16 @@ class Const:
 
 @dataclass
 class Descriptor:
-    """A host-side tensor descriptor over a buffer: row-major, `shape` and `block` in elements."""
+    """A host-side tensor descriptor over a buffer: row-major, `shape` and `block` in elements.
+
+    Gluon wants to know the layout in shared memory, which Triton chooses by itself.
+    """
 
     buffer: str
     shape: list
     block: list
     padding: str = "zero"
+    layout: Any = None
 
 
 @dataclass

@@ -23,6 +23,7 @@ import numpy as np  # noqa: E402
 import triton  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
+from triton.experimental.gluon._runtime import GluonASTSource, GluonJITFunction  # noqa: E402
 
 import families  # noqa: E402,F401  (fills CASES)
 from case import CASES, Buffer, Const, Descriptor, Exact, Scalar  # noqa: E402
@@ -72,12 +73,14 @@ def source(launch, buffers):
             attributes[(index,)] = [["tt.divisibility", 16]]
         elif isinstance(arg, Descriptor):
             block = ",".join(str(b) for b in arg.block)
-            signature[name] = f"tensordesc<{buffers[arg.buffer].kind}[{block}]>"
+            layout = f",{arg.layout!r}" if arg.layout else ""
+            signature[name] = f"tensordesc<{buffers[arg.buffer].kind}[{block}]{layout}>"
         else:
             signature[name] = arg.kind
             if arg.divisible:
                 attributes[(index,)] = [["tt.divisibility", 16]]
-    return ASTSource(launch.kernel, signature, constants, attributes)
+    kind = GluonASTSource if isinstance(launch.kernel, GluonJITFunction) else ASTSource
+    return kind(launch.kernel, signature, constants, attributes)
 
 
 def tensor_map(descriptor, meta):
