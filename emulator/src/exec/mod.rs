@@ -27,6 +27,7 @@ use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
 use crate::machine::warp::{Block, State, Warp};
+use crate::run::Ordering;
 
 /// What an instruction leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,22 +197,15 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     space.stats.warp_instructions += 1;
     space.stats.instructions += u64::from(active.count_ones());
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
-    let flow = match &instr.op {
-        Op::Scalar(op) => {
-            scalar::execute(op, &mut warp.regs, active)?;
-            Flow::Next
+    let flow = match dispatch(&instr.op, env, space, warp, &at) {
+        // Nothing in the ISA lets a program read what a `tcgen05.ld` loads before its wait. Compilers
+        // move pure arithmetic above the wait all the same, and the hardware's scoreboard holds it up.
+        Err(fault)
+            if fault.kind == FaultKind::PendingRegister && env.ordering == Ordering::Hardware =>
+        {
+            tmem_access::scoreboard(space, warp).ok_or(fault)?
         }
-        Op::Warp(op) => {
-            warp_ops::execute(op, &mut warp.regs, active)?;
-            Flow::Next
-        }
-        Op::Special(op) => special::execute(op, env, space, warp, &at)?,
-        Op::Control(op) => control::execute(op, env, space, warp, &at)?,
-        Op::Memory(op) => memory::execute(op, env, space, warp, &at)?,
-        Op::Sync(op) => sync::execute(op, env, space, warp, &at)?,
-        Op::Copy(op) => copy::execute(op, env, space, warp, &at)?,
-        Op::Matrix(op) => matrix::execute(op, env, space, warp, &at)?,
-        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, &at)?,
+        flow => flow?,
     };
     match flow {
         Flow::Next => warp.groups[index].pc = pc + 1,
@@ -225,6 +219,32 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
         }
     }
     Ok(())
+}
+
+fn dispatch(
+    op: &Op,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<Flow, Box<Fault>> {
+    match op {
+        Op::Scalar(op) => {
+            scalar::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Warp(op) => {
+            warp_ops::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Special(op) => special::execute(op, env, space, warp, at),
+        Op::Control(op) => control::execute(op, env, space, warp, at),
+        Op::Memory(op) => memory::execute(op, env, space, warp, at),
+        Op::Sync(op) => sync::execute(op, env, space, warp, at),
+        Op::Copy(op) => copy::execute(op, env, space, warp, at),
+        Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
+        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+    }
 }
 
 /// Whether everybody who must execute this instruction together is there.
