@@ -258,13 +258,15 @@ fn scales(
     who: &Who,
 ) -> Result<Vec<[u8; 4]>, Box<Fault>> {
     let mut out = vec![[0; 4]; rows as usize];
+    // Bytes of a cell that this instruction does not use may hold anything.
+    let used = (u64::from(u32::MAX) >> (32 - 8 * factors) << (8 * id)) as u32;
     for row in 0..if factors > 0 { rows } else { 0 } {
         let (lane, offset) = scale_cell(row);
         let wanted = 0x1_0000_0001_0000_0001_0000_0001_u128 << lane;
         let cells = cta.tmem.column(column + offset, wanted, who)?;
         let value = cells[lane as usize];
         let copies = [32, 64, 96].map(|step| cells[(lane + step) as usize]);
-        if copies.iter().any(|&copy| copy != value) {
+        if copies.iter().any(|&copy| (copy ^ value) & used != 0) {
             let message = format!(
                 "the four copies of the scale cell at lane {lane}, column {} differ: {value:#010x}, \
                  {:#010x}, {:#010x}, {:#010x}",

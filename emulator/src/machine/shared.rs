@@ -128,8 +128,8 @@ impl SharedMemory {
                 }
             }
         } else if !self.unfenced_cells.is_empty() {
-            // What an asynchronous write covers is no longer what the generic proxy left there.
-            for cell in start.div_ceil(16)..(start + n) / 16 {
+            // What an asynchronous write touches is no longer what the generic proxy left there.
+            for cell in start / 16..(start + n).div_ceil(16) {
                 self.unfenced.clear(cell, 1);
             }
         }
