@@ -1,6 +1,8 @@
 //! `tcgen05.mma` under way: operands are gathered from shared and tensor memory, the arithmetic is
 //! [`crate::tensor`]'s, the result goes back to tensor memory.
 
+use std::ops::Range;
+
 use super::Progress;
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
@@ -61,7 +63,7 @@ impl MmaJob {
         let mut b = Vec::with_capacity(n as usize * ROW_BYTES);
         for &rank in &self.ranks {
             let cta = space.cta(rank, self.b.start.into(), who)?;
-            gather(&self.b, n / group, self.idesc.b_mn_major, &self.idesc, cta, who, &mut b)?;
+            gather(&self.b, 0..n / group, self.major(self.idesc.b_mn_major), cta, who, &mut b)?;
         }
         let mut results = vec![];
         for (index, &rank) in (0u32..).zip(&self.ranks) {
@@ -132,11 +134,16 @@ impl MmaJob {
         Ok(d)
     }
 
+    /// Element size and K of an MN-major operand.
+    fn major(&self, mn_major: bool) -> Option<(u32, u32)> {
+        mn_major.then(|| (self.idesc.element_bits() / 8, self.idesc.k))
+    }
+
     fn rows_of_a(&self, index: u32, m: u32, cta: &Cta, who: &Who) -> Result<Vec<u8>, Box<Fault>> {
         let mut a = Vec::with_capacity(m as usize * ROW_BYTES);
         match &self.a {
             MmaOperandA::Shared(descriptor) => {
-                gather(descriptor, m, self.idesc.a_mn_major, &self.idesc, cta, who, &mut a)?;
+                gather(descriptor, 0..m, self.major(self.idesc.a_mn_major), cta, who, &mut a)?;
             }
             MmaOperandA::Tmem(column) => {
                 for row in 0..m {
@@ -199,30 +206,30 @@ impl MmaJob {
     }
 }
 
-/// Appends `rows` rows of an operand in shared memory, K-major.
-fn gather(
+/// Appends rows of an operand in shared memory, K-major. `element` is its size in bytes, which
+/// matters for an MN-major operand alone; so does `k`.
+pub(super) fn gather(
     descriptor: &MatrixDescriptor,
-    rows: u32,
-    mn_major: bool,
-    idesc: &InstrDescriptor,
+    rows: Range<u32>,
+    mn_major: Option<(u32, u32)>,
     cta: &Cta,
     who: &Who,
     out: &mut Vec<u8>,
 ) -> Result<(), Box<Fault>> {
-    if !mn_major {
-        for row in 0..rows {
-            for byte in [0, 16] {
-                let offset = descriptor.k_major(row, byte);
-                out.extend_from_slice(cta.shared.load(offset, 16, who)?);
+    for row in rows {
+        match mn_major {
+            None => {
+                for byte in [0, 16] {
+                    let offset = descriptor.k_major(row, byte);
+                    out.extend_from_slice(cta.shared.load(offset, 16, who)?);
+                }
             }
-        }
-        return Ok(());
-    }
-    let element = idesc.element_bits() / 8;
-    for row in 0..rows {
-        for k in 0..idesc.k {
-            let offset = descriptor.mn_major(row * element, k);
-            out.extend_from_slice(cta.shared.load(offset, element, who)?);
+            Some((element, k)) => {
+                for k in 0..k {
+                    let offset = descriptor.mn_major(row * element, k);
+                    out.extend_from_slice(cta.shared.load(offset, element, who)?);
+                }
+            }
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 pub mod atomic;
 mod control;
 mod copy;
+pub mod fragment;
 mod matrix;
 mod memory;
 pub mod operand;
@@ -94,7 +95,7 @@ pub fn run(
         let pc = warp.groups[index].pc;
         let line = env.kernel.instrs[pc as usize].line;
         if let Err(fault) = step(env, space, warp, index) {
-            return Err(name_actor(fault, warp.actor(line)));
+            return Err(name_register(name_actor(fault, warp.actor(line)), env.kernel));
         }
     }
     check_gathering(env, warp)
@@ -106,6 +107,23 @@ fn name_actor(mut fault: Box<Fault>, actor: Actor) -> Box<Fault> {
         Some(known) if known.line != 0 => {}
         Some(lane_only) => *lane_only = Actor { lane: lane_only.lane, ..actor },
         None => fault.actor = Some(actor),
+    }
+    fault
+}
+
+/// Puts the program's own name in the place of a slot number at the start of a message.
+fn name_register(mut fault: Box<Fault>, kernel: &Kernel) -> Box<Fault> {
+    for (prefix, names) in [
+        (operand::SLOT_PREFIX, &kernel.register_names),
+        (operand::PREDICATE_PREFIX, &kernel.predicate_names),
+    ] {
+        let Some(rest) = fault.message.strip_prefix(prefix) else { continue };
+        let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let Ok(slot) = number.parse::<u32>() else { continue };
+        let index = names.partition_point(|&(first, _)| first <= slot);
+        if let Some((_, name)) = index.checked_sub(1).and_then(|i| names.get(i)) {
+            fault.message = format!("register {name} {rest}");
+        }
     }
     fault
 }

@@ -95,10 +95,16 @@ impl SharedMemory {
     /// Reads up to 8 bytes as a little-endian number.
     #[inline]
     pub fn load_scalar(&self, offset: u32, width: u32, who: &Who) -> Result<u64, Box<Fault>> {
-        let bytes = self.load(offset, width, who)?;
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        Ok(u64::from_le_bytes(word))
+        Ok(match *self.load(offset, width, who)? {
+            [a] => a.into(),
+            [a, b] => u16::from_le_bytes([a, b]).into(),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+            ref bytes => {
+                let mut word = [0; 8];
+                word[..bytes.len()].copy_from_slice(bytes);
+                u64::from_le_bytes(word)
+            }
+        })
     }
 
     /// Writes bytes.

@@ -229,10 +229,9 @@ pub struct Warp {
 pub struct Wgmmas {
     /// Groups of operations.
     pub groups: Groups,
-    /// Operations whose accumulators have not been handed back: ticket and registers.
+    /// Accumulators that have not been handed back: their registers, and the last operation on
+    /// them.
     pub results: Vec<PendingLoad>,
-    /// Accumulator registers that an earlier, unfinished operation will write: slot to ticket.
-    pub chain: Vec<(u32, Ticket)>,
 }
 
 impl Warp {
