@@ -26,7 +26,9 @@ use crate::decode::program::Kernel;
 use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
-use crate::machine::warp::{Block, State, Warp};
+use crate::machine::shared::address_of;
+use crate::machine::warp::{Block, PhaseWait, State, Warp};
+use crate::trace::What;
 
 /// What an instruction leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +197,11 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     }
     space.stats.warp_instructions += 1;
     space.stats.instructions += u64::from(active.count_ones());
+    space.queue.log.tick();
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
+    if space.queue.log.is_on() {
+        space.queue.log.executed(at.actor, active, woken, timed_out);
+    }
     let flow = match &instr.op {
         Op::Scalar(op) => {
             scalar::execute(op, &mut warp.regs, active)?;
@@ -221,10 +227,25 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
                 // Lanes whose guard is false do not wait.
                 warp.split(index, lanes & !active, pc + 1);
             }
+            space.queue.log.record(at.actor, || What::WaitBegin(waits_for(&block)));
             warp.groups[index].state = State::Blocked(block);
         }
     }
     Ok(())
+}
+
+/// What a wait is for, in a trace.
+fn waits_for(block: &Block) -> String {
+    match block {
+        Block::Mbarrier(waits) => {
+            let one = |w: &PhaseWait| format!("{:#x}", address_of(w.rank, w.offset));
+            format!("mbarrier {}", waits.iter().map(one).collect::<Vec<_>>().join(" "))
+        }
+        Block::Named { id, .. } => format!("barrier {id}"),
+        Block::Cluster { .. } => "cluster barrier".to_owned(),
+        Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
+        Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
+    }
 }
 
 /// Whether everybody who must execute this instruction together is there.

@@ -124,7 +124,13 @@ fn extreme32<const MAX: bool>(ftz: bool, a: u32, b: u32) -> u32 {
     // Numbers in the order of integers, -0 below +0.
     let key = |bits: u32| bits as i32 ^ ((bits as i32 >> 31) as u32 >> 1) as i32;
     let picked = if (key(a) < key(b)) != MAX { a } else { b };
-    let number = if nan(b) { a } else if nan(a) { b } else { picked };
+    let number = if nan(b) {
+        a
+    } else if nan(a) {
+        b
+    } else {
+        picked
+    };
     if nan(number) { CANONICAL_NAN_F32 } else { number }
 }
 
@@ -459,7 +465,7 @@ fn holds(cmp: CmpOp, a: f64, b: f64) -> bool {
 fn compare32(cmp: CmpOp, a: &[f32; 32], b: &[f32; 32]) -> Lanes {
     match cmp {
         CmpOp::Eq => ballot(a, b, |a, b| a == b),
-        CmpOp::Ne => ballot(a, b, |a, b| a < b || a > b),
+        CmpOp::Ne => ballot(a, b, |a, b| (a < b) | (a > b)),
         CmpOp::Lt => ballot(a, b, |a, b| a < b),
         CmpOp::Le => ballot(a, b, |a, b| a <= b),
         CmpOp::Gt => ballot(a, b, |a, b| a > b),
