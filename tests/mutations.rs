@@ -130,6 +130,24 @@ const MISTAKES: &[Mistake] = &[
     ("tensor memory is freed without waiting for the epilogue", |k| {
         k.delete(k.find("bar.sync", 1));
     }),
+    // What a lucky schedule hides: orders that only happens-before can miss.
+    ("the scales' padding is cleared without a proxy fence", |k| {
+        k.delete(k.find("fence.proxy.async", 0));
+    }),
+    ("the lanes that clear the padding do not meet", |k| k.delete(k.find("bar.warp.sync", 0))),
+    ("the epilogue's tcgen05 fence is missing", |k| {
+        k.delete(k.find("tcgen05.fence::after_thread_sync", 0));
+    }),
+    ("the MMA warp's tcgen05 fence is missing", |k| {
+        k.delete(k.find("tcgen05.fence::after_thread_sync", 1));
+    }),
+    ("the tcgen05 fence before the free is missing", |k| {
+        k.delete(k.find("tcgen05.fence::after_thread_sync", 2));
+    }),
+    ("the epilogue does not publish its loads", |k| {
+        k.delete(k.find("tcgen05.fence::before_thread_sync", 0));
+    }),
+    ("the barriers' making is not fenced", |k| k.delete(k.find("fence.mbarrier_init", 0))),
     // Copies.
     ("B2 is never loaded", |k| k.delete(k.find(TENSOR_COPY, 2))),
     ("B1 is loaded twice", |k| {

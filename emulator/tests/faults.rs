@@ -85,7 +85,8 @@ fn addresses() {
     let own = format!("{remote} mov.u32 %r3, %cluster_ctarank; st.shared.b32 [%r2], %r0;");
     faulty(&own, 32, 2, FaultKind::OutOfBounds);
     let end = "barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;";
-    fine(&format!("{remote} st.shared::cluster.b32 [%r2], %r0; {end}"), 32, 2);
+    let first = "mov.u32 %r3, %cluster_ctarank; setp.eq.u32 %p1, %r3, 0;";
+    fine(&format!("{remote} {first} @%p1 st.shared::cluster.b32 [%r2], %r0; {end}"), 32, 2);
 }
 
 #[test]
@@ -114,7 +115,8 @@ fn cluster_barriers() {
     faulty("barrier.cluster.arrive; barrier.cluster.arrive;", 64, 2, FaultKind::BarrierMisuse);
 }
 
-const INIT: &str = "@%p0 mbarrier.init.shared::cta.b64 [%r1], 1; bar.sync 0;";
+const INIT: &str = "@%p0 mbarrier.init.shared::cta.b64 [%r1], 1; \
+                    fence.mbarrier_init.release.cluster; bar.sync 0;";
 const WAIT: &str = "W: mbarrier.try_wait.parity.shared::cta.b64 %p1, [%r1], 0; @!%p1 bra W;";
 
 #[test]

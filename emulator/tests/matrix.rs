@@ -13,6 +13,7 @@ const HEAD: &str = ".version 8.0\n.target sm_90a\n.address_size 64\n\
     mov.u32 %r0, %tid.x;\nmov.u32 %r1, smem;\nsetp.eq.u32 %p0, %r0, 0;\n\
     add.s32 %r2, %r1, 8192;\n\
     @%p0 mbarrier.init.shared::cta.b64 [%r2], 1;\n\
+    fence.mbarrier_init.release.cluster;\n\
     bar.sync 0;\n";
 
 /// Copies `bytes` of the source to shared memory and waits.
