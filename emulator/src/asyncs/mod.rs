@@ -5,9 +5,8 @@
 //! else is chosen: which operation advances, and how far. When the queue advances at all is the
 //! scheduler's choice (see [`crate::run`]).
 //!
-//! Happens-before checks would attach here: an operation's clock is its issuer's at `push`, joined
-//! with those of its predecessors; a completion hands it to the mbarrier or bulk group that
-//! announces it.
+//! Happens-before does not depend on any of these choices: it is checked when an operation is issued
+//! (see [`crate::machine::races`]).
 
 mod copy;
 mod mma;

@@ -121,8 +121,8 @@ pub(super) fn execute(
                 commit(*kind, places[lane as usize], mask, space, warp, &single(at, lane))?;
             }
         }
-        // Every access takes effect in the order in which the scheduler runs it; the fences that
-        // are missing show where happens-before is checked.
+        // Every access takes effect in the order in which the scheduler runs it; what the fences
+        // order is happens-before's (see `order`).
         Tcgen05Op::FenceBefore | Tcgen05Op::FenceAfter => {}
     }
     Ok(Flow::Next)

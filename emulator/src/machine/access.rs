@@ -1,5 +1,5 @@
 //! Who touches a memory, and through which proxy: every access of every memory passes one of these.
-//! This is the place where happens-before checks attach.
+//! Whether accesses are ordered is another question: see [`super::races`].
 
 use crate::error::{Actor, Fault, FaultKind};
 
