@@ -41,7 +41,7 @@ pub enum Meeting {
     Named(u32, u32),
     /// The cluster barrier.
     Cluster,
-    /// A strong access to shared memory: CTA rank and offset.
+    /// Strong accesses to 16 bytes of shared memory: CTA rank, and offset by sixteen.
     Shared(u32, u32),
     /// Strong accesses to global memory, all addresses together.
     Global,
@@ -379,8 +379,9 @@ impl Detector {
             record.lane = touch.lane;
             record.silent = touch.silent;
             if strong {
-                let meeting = Meeting::Shared(rank, touch.start);
-                self.strong(meeting, !touch.write, touch.write);
+                for cell in touch.start / 16..(touch.start + touch.len).div_ceil(16) {
+                    self.strong(Meeting::Shared(rank, cell), !touch.write, touch.write);
+                }
             }
             self.touch_shared(rank, touch.start, touch.len, &record)?;
         }
