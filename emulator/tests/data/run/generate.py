@@ -10,7 +10,7 @@ import struct
 from fractions import Fraction
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HEAD = ".version 8.6\n.target sm_90a\n.address_size 64\n"
+HEAD = ".version 8.7\n.target sm_90a\n.address_size 64\n"
 WRITTEN = []
 
 
@@ -675,6 +675,9 @@ def main():
     import generate_machine
 
     generate_machine.everything()
+    import generate_sums
+
+    generate_sums.sums()
     print(len(WRITTEN), "programs")
 
 

@@ -334,7 +334,7 @@ def load(name, title, ty, dims, box, at, swizzle=0, fill="zero", steps=None, pad
     count = stride // SIZE[ty]
     data = p.random("in", ty, count, 11, low, high)
     raw = b"".join(bits_of(ty, v).to_bytes(SIZE[ty], "little") for v in data)
-    nan = {"f16": b"\xff\x7f", "bf16": b"\xff\x7f", "f32": b"\xff\xff\xff\x7f"}
+    nan = {"f16": b"\xf7\x7f", "bf16": b"\xf7\x7f", "f32": b"\xf7\x7f\xf7\x7f"}
     filler = nan[ty] if fill == "nan" else bytes(SIZE[ty])
     image = box_image(raw, ty, dims, strides, box, steps, swizzle, at, filler)
     p.map("map", "in", ty, dims, strides, box, swizzle, fill, steps)
@@ -433,21 +433,22 @@ def tensor_copies():
              [40, 20], [inner, 16], [36, 10], swizzle)
         store(f"2d_swizzle{swizzle}", f"A store with swizzle {swizzle}, cut at the edges.", [40, 20],
               [min(inner, 32), 16], [28, 10], swizzle)
-    load("2d_negative", "Negative coordinates read zeros.", "b32", [32, 16], [16, 8], [-5, -3])
+    load("2d_negative", "Negative coordinates read zeros.", "b32", [32, 16], [16, 8], [-8, -3])
     load("2d_bytes", "Bytes.", "b8", [64, 16], [32, 8], [16, 4])
     load("2d_f16_nan", "What is outside reads as NaN.", "f16", [40, 16], [32, 8], [24, 12], 64, "nan")
+    load("2d_bf16_nan", "What is outside reads as NaN.", "bf16", [40, 16], [32, 8], [24, 12], 64, "nan")
     load("2d_f32_nan", "What is outside reads as NaN.", "f32", [24, 16], [16, 8], [-4, -4], 0, "nan")
     load("2d_b64", "64-bit elements.", "b64", [16, 16], [8, 8], [4, 2], 64)
     load("2d_pitch", "Rows that are farther apart than they are long.", "b32", [20, 16], [8, 8],
-         [2, 2], 0, pad=48)
+         [4, 2], 0, pad=48)
     load("2d_steps", "Every third row.", "b32", [32, 32], [8, 24], [4, 1], 32, steps=[1, 3])
     load("2d_all_outside", "The whole box is outside.", "b32", [32, 16], [8, 8], [100, 100])
-    load("1d", "One dimension.", "b32", [200], [64], [150])
+    load("1d", "One dimension.", "b32", [200], [64], [152])
     load("3d", "Three dimensions, cut in each.", "b32", [20, 6, 5], [8, 4, 3], [16, 4, -1], 32)
     load("4d", "Four dimensions.", "b16", [24, 4, 3, 3], [16, 2, 2, 2], [-8, 1, 2, 0], 32)
     load("5d", "Five dimensions.", "b32", [12, 3, 3, 2, 2], [4, 2, 2, 2, 2], [8, 2, -1, 0, 1])
     store("1d", "One dimension, cut at the end.", [100], [64], [60])
-    store("3d", "Three dimensions, cut in each.", [20, 6, 5], [8, 4, 3], [16, 4, -1], 32)
+    store("3d", "Three dimensions, cut in each.", [20, 6, 5], [8, 4, 3], [16, 4, 3], 32)
     for operation in ("add", "min", "max", "and", "or", "xor"):
         store(f"2d_{operation}", f"Reduction by {operation}, cut at the edges.", [40, 20], [32, 16],
               [28, 10], 128, operation)
