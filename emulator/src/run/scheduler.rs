@@ -121,6 +121,7 @@ impl ClusterRun {
                 mbarriers: Mbarriers::default(),
                 named: vec![NamedBarrier::default(); 16],
                 tmem: TensorMemory::default(),
+                free_registers: 0,
                 live_warps: warps_per_cta,
                 ended: false,
             });
@@ -341,6 +342,10 @@ impl ClusterRun {
             State::Blocked(Block::TensorMemory { columns }) => {
                 format!("waits for {columns} free columns of tensor memory")
             }
+            State::Blocked(Block::Registers { count }) => format!(
+                "waits for {count} registers more for each thread; {} are released",
+                self.space.ctas[warp.rank as usize].free_registers
+            ),
             State::Blocked(Block::Tickets { tickets, .. }) => {
                 format!("waits for {} asynchronous operations", tickets.len())
             }
