@@ -75,9 +75,10 @@ struct Run {
     /// Run N schedules, from the seed on, and compare their outputs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// What to take for granted where the ISA leaves an order open
-    #[arg(long, value_enum, default_value_t = Ordering::Hardware)]
-    ordering: Ordering,
+    /// What to take for granted where the ISA leaves an order open, instead of what the launch file
+    /// says (hardware, if it says nothing)
+    #[arg(long, value_enum)]
+    ordering: Option<Ordering>,
     /// Print the result as a JSON object on stdout
     #[arg(long)]
     json: bool,
@@ -141,7 +142,9 @@ fn main() -> ExitCode {
 /// Reads, runs and writes; the seed is that of the schedule that ended badly, if one did.
 fn execute(run: &Run) -> Result<Outcome, (Option<u64>, Ending)> {
     let mut job = Job::read(Path::new(&run.launch)).map_err(|ending| (None, ending))?;
-    job.set_ordering(run.ordering.into());
+    if let Some(ordering) = run.ordering {
+        job.set_ordering(ordering.into());
+    }
     let first = run.seed.unwrap_or(job.seed());
     let outcome = job
         .run_seeds(first, run.seeds)

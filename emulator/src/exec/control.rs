@@ -1,5 +1,7 @@
 //! Branches, calls, the end of threads.
 
+mod registers;
+
 use super::operand::{lane_fault, read32};
 use super::{Flow, Step, unsupported};
 use crate::decode::op::ControlOp;
@@ -111,13 +113,14 @@ pub(super) fn execute(
             read32(&warp.regs, *time, at.active)?;
             Ok(Flow::Next)
         }
-        ControlOp::Breakpoint => unsupported("brkpt"),
-        // Register budgets and dependent launches change nothing here: launches run one after the
-        // other, and registers are not counted.
-        ControlOp::SetMaxNReg { .. }
-        | ControlOp::GridDependencyWait
-        | ControlOp::GridLaunchDependents
-        | ControlOp::Nop => Ok(Flow::Next),
+        ControlOp::Breakpoint => unsupported("brkpt: there is no debugger to stop for"),
+        ControlOp::SetMaxNReg { increase, count } => {
+            Ok(registers::set_max(*increase, *count, env, space, warp))
+        }
+        // Dependent launches change nothing here: launches run one after the other.
+        ControlOp::GridDependencyWait | ControlOp::GridLaunchDependents | ControlOp::Nop => {
+            Ok(Flow::Next)
+        }
     }
 }
 

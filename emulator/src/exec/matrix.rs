@@ -1,12 +1,12 @@
 //! Matrix instructions on registers and shared memory.
 
+mod sync;
 mod wgmma;
 
-use super::fragment::{self, Product};
 use super::memory::shared_address;
 use super::operand::{addresses, read32, write32};
 use super::{Flow, Step, unsupported};
-use crate::decode::op::{LdMatrix, MatrixFormat, MatrixOp, MmaKind, MmaSync, StMatrix};
+use crate::decode::op::{LdMatrix, MatrixOp, StMatrix};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
@@ -27,10 +27,9 @@ pub(super) fn execute(
             let source = read32(&warp.regs, *src, at.active)?;
             write32(&mut warp.regs, *dst, at.active, &transposed(&source))?;
         }
-        MatrixOp::Mma(op) => multiply(op, space, warp, at)?,
+        MatrixOp::Mma(op) => sync::multiply(op, space, warp, at)?,
         MatrixOp::Wgmma(op) => wgmma::issue(op, space, warp, at)?,
-        // What it orders, registers before the operation, is the order of issue here.
-        MatrixOp::WgmmaFence => {}
+        MatrixOp::WgmmaFence => warp.regs.fence(),
         MatrixOp::WgmmaCommit => warp.wgmma.groups.commit(),
         MatrixOp::WgmmaWait { pending } => return wgmma::wait(*pending, space, warp, at),
     }
@@ -120,42 +119,5 @@ fn store(
             cta.shared.store(offset, &bytes, who)?;
         }
     }
-    Ok(())
-}
-
-/// `mma.sync`.
-fn multiply(op: &MmaSync, space: &mut Space, warp: &mut Warp, at: &Step) -> Result<(), Box<Fault>> {
-    let plain = op.kind == MmaKind::Plain && op.sparse.is_none() && op.scale.is_none();
-    let elements = (fragment::element(op.a_format), fragment::element(op.b_format));
-    let shape = (op.shape.m, op.shape.n, op.a_row, op.b_row);
-    let (Some(a), Some(b), true, (16, 8, true, false)) = (elements.0, elements.1, plain, shape)
-    else {
-        return unsupported("mma.sync of this shape or type");
-    };
-    if op.c_format != op.d_format {
-        return unsupported("mma.sync with different types of C and D");
-    }
-    let read = |sources: &[crate::decode::op::Src]| -> Result<Vec<Lane32>, Box<Fault>> {
-        sources.iter().map(|&src| read32(&warp.regs, src, at.active)).collect()
-    };
-    let (rows_a, rows_b, c) = (read(&op.a)?, read(&op.b)?, read(&op.c)?);
-    let product = Product {
-        a,
-        b,
-        negate: (false, false),
-        n: 8,
-        k: op.shape.k as usize,
-        accumulate: true,
-        half: op.d_format == MatrixFormat::F16,
-        saturate: op.satfinite,
-    };
-    let mut d = product.columns(&c);
-    product.run(&fragment::rows_of_a(&rows_a), &fragment::rows_of_b(&rows_b), &mut d);
-    for (dst, value) in op.d.iter().zip(product.registers(&d, op.d.len())) {
-        if let Some(dst) = dst {
-            write32(&mut warp.regs, *dst, at.active, &value)?;
-        }
-    }
-    space.stats.multiply_adds += u64::from(16 * 8 * op.shape.k);
     Ok(())
 }

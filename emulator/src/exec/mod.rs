@@ -2,7 +2,7 @@
 //!
 //! A handler gets the warp, everything it may touch ([`Space`]), and the active lanes. It either
 //! completes, or says what the group has to wait for; then it runs once more when that happened,
-//! with [`Step::woken`] set. It must not have had an effect before it blocks, except where the
+//! with `Step::woken` set. It must not have had an effect before it blocks, except where the
 //! woken call knows about it.
 
 pub mod atomic;
@@ -28,6 +28,7 @@ use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
 use crate::machine::shared::address_of;
 use crate::machine::warp::{Block, PhaseWait, State, Warp};
+use crate::run::Ordering;
 use crate::trace::What;
 
 /// What an instruction leads to.
@@ -202,22 +203,15 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     if space.queue.log.is_on() {
         space.queue.log.executed(at.actor, active, woken, timed_out);
     }
-    let flow = match &instr.op {
-        Op::Scalar(op) => {
-            scalar::execute(op, &mut warp.regs, active)?;
-            Flow::Next
+    let flow = match dispatch(&instr.op, env, space, warp, &at) {
+        // Nothing in the ISA lets a program read what a `tcgen05.ld` loads before its wait. Compilers
+        // move pure arithmetic above the wait all the same, and the hardware's scoreboard holds it up.
+        Err(fault)
+            if fault.kind == FaultKind::PendingRegister && env.ordering == Ordering::Hardware =>
+        {
+            tmem_access::scoreboard(space, warp).ok_or(fault)?
         }
-        Op::Warp(op) => {
-            warp_ops::execute(op, &mut warp.regs, active)?;
-            Flow::Next
-        }
-        Op::Special(op) => special::execute(op, env, space, warp, &at)?,
-        Op::Control(op) => control::execute(op, env, space, warp, &at)?,
-        Op::Memory(op) => memory::execute(op, env, space, warp, &at)?,
-        Op::Sync(op) => sync::execute(op, env, space, warp, &at)?,
-        Op::Copy(op) => copy::execute(op, env, space, warp, &at)?,
-        Op::Matrix(op) => matrix::execute(op, env, space, warp, &at)?,
-        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, &at)?,
+        flow => flow?,
     };
     match flow {
         Flow::Next => warp.groups[index].pc = pc + 1,
@@ -234,6 +228,32 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     Ok(())
 }
 
+fn dispatch(
+    op: &Op,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<Flow, Box<Fault>> {
+    match op {
+        Op::Scalar(op) => {
+            scalar::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Warp(op) => {
+            warp_ops::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Special(op) => special::execute(op, env, space, warp, at),
+        Op::Control(op) => control::execute(op, env, space, warp, at),
+        Op::Memory(op) => memory::execute(op, env, space, warp, at),
+        Op::Sync(op) => sync::execute(op, env, space, warp, at),
+        Op::Copy(op) => copy::execute(op, env, space, warp, at),
+        Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
+        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+    }
+}
+
 /// What a wait is for, in a trace.
 fn waits_for(block: &Block) -> String {
     match block {
@@ -245,6 +265,7 @@ fn waits_for(block: &Block) -> String {
         Block::Cluster { .. } => "cluster barrier".to_owned(),
         Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
         Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
+        Block::Registers { count } => format!("{count} registers a thread"),
     }
 }
 

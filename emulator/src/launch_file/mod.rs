@@ -47,7 +47,6 @@ pub struct Job {
     directory: PathBuf,
     programs: BTreeMap<String, Program>,
     contents: Vec<Content>,
-    ordering: Ordering,
 }
 
 /// What happened in one launch.
@@ -118,12 +117,17 @@ impl Job {
             }
         }
         let contents = memory::load(&file.buffers, &directory)?;
-        Ok(Job { file, directory, programs, contents, ordering: Ordering::default() })
+        Ok(Job { file, directory, programs, contents })
     }
 
     /// The seed that the file names.
     pub fn seed(&self) -> u64 {
         self.file.seed
+    }
+
+    /// Answers the open questions of the ISA so, whatever the file says.
+    pub fn set_ordering(&mut self, ordering: Ordering) {
+        self.file.ordering = ordering;
     }
 
     /// Runs all launches in order on fresh memory under one schedule.
@@ -144,11 +148,6 @@ impl Job {
     /// The decoded module of a name.
     pub fn program(&self, module: &str) -> Option<&Program> {
         self.programs.get(module)
-    }
-
-    /// Answers open questions of the ISA otherwise than [`Ordering::Strict`].
-    pub fn set_ordering(&mut self, ordering: Ordering) {
-        self.ordering = ordering;
     }
 
     fn run_with(
@@ -180,7 +179,7 @@ impl Job {
                 dynamic_shared: launch.dynamic_shared,
                 params,
             };
-            let mut options = Options { seed, ordering: self.ordering, ..Options::default() };
+            let mut options = Options { seed, ordering: self.file.ordering, ..Options::default() };
             if let Some(limit) = self.file.limits.instructions {
                 options.instruction_limit = limit;
             }

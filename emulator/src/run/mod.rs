@@ -57,12 +57,15 @@ use crate::trace::{Detail, Recorder, Trace};
 pub const SM_COUNT: u32 = 148;
 
 /// How the open questions of the ISA are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Ordering {
     /// By the written guarantee alone.
     #[default]
     Strict,
-    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order.
+    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
+    /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later (but
+    /// must come); a register that nothing in the kernel writes holds anything.
     Hardware,
 }
 
