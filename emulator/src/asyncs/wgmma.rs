@@ -58,13 +58,13 @@ impl WgmmaJob {
         let n = self.product.n;
         let cta = space.cta(rank, self.b.start.into(), who)?;
         let mut b = Vec::with_capacity(n as usize * 32);
-        gather(&self.b, 0..n, self.b_major, cta, who, &mut b)?;
+        gather(&self.b, 0..n, (self.b_major, 16), cta, who, &mut b)?;
         let mut rows = vec![];
         let a = match &self.a {
             WgmmaA::Rows(rows) => rows,
             WgmmaA::Shared(descriptor, first) => {
                 let range = *first..*first + fragment::ROWS;
-                gather(descriptor, range, self.a_major, cta, who, &mut rows)?;
+                gather(descriptor, range, (self.a_major, 16), cta, who, &mut rows)?;
                 &rows
             }
         };

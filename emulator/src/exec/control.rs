@@ -118,9 +118,9 @@ pub(super) fn execute(
             Ok(registers::set_max(*increase, *count, env, space, warp))
         }
         // Dependent launches change nothing here: launches run one after the other.
-        ControlOp::GridDependencyWait
-        | ControlOp::GridLaunchDependents
-        | ControlOp::Nop => Ok(Flow::Next),
+        ControlOp::GridDependencyWait | ControlOp::GridLaunchDependents | ControlOp::Nop => {
+            Ok(Flow::Next)
+        }
     }
 }
 

@@ -29,8 +29,7 @@ pub(super) fn execute(
         }
         MatrixOp::Mma(op) => sync::multiply(op, space, warp, at)?,
         MatrixOp::Wgmma(op) => wgmma::issue(op, space, warp, at)?,
-        // What it orders, registers before the operation, is the order of issue here.
-        MatrixOp::WgmmaFence => {}
+        MatrixOp::WgmmaFence => warp.regs.fence(),
         MatrixOp::WgmmaCommit => warp.wgmma.groups.commit(),
         MatrixOp::WgmmaWait { pending } => return wgmma::wait(*pending, space, warp, at),
     }

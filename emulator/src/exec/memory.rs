@@ -257,7 +257,7 @@ fn load(
     }
     for dst in load.dst.iter().flatten() {
         for slot in *dst..dst + slots {
-            warp.regs.written[slot as usize] |= at.active;
+            warp.regs.mark(slot as usize, at.active);
         }
     }
     Ok(())

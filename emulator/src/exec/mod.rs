@@ -2,7 +2,7 @@
 //!
 //! A handler gets the warp, everything it may touch ([`Space`]), and the active lanes. It either
 //! completes, or says what the group has to wait for; then it runs once more when that happened,
-//! with [`Step::woken`] set. It must not have had an effect before it blocks, except where the
+//! with `Step::woken` set. It must not have had an effect before it blocks, except where the
 //! woken call knows about it.
 
 pub mod atomic;
@@ -26,7 +26,10 @@ use crate::decode::program::Kernel;
 use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
-use crate::machine::warp::{Block, State, Warp};
+use crate::machine::shared::address_of;
+use crate::machine::warp::{Block, PhaseWait, State, Warp};
+use crate::run::Ordering;
+use crate::trace::What;
 
 /// What an instruction leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,23 +198,20 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     }
     space.stats.warp_instructions += 1;
     space.stats.instructions += u64::from(active.count_ones());
+    space.queue.log.tick();
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
-    let flow = match &instr.op {
-        Op::Scalar(op) => {
-            scalar::execute(op, &mut warp.regs, active)?;
-            Flow::Next
+    if space.queue.log.is_on() {
+        space.queue.log.executed(at.actor, active, woken, timed_out);
+    }
+    let flow = match dispatch(&instr.op, env, space, warp, &at) {
+        // Nothing in the ISA lets a program read what a `tcgen05.ld` loads before its wait. Compilers
+        // move pure arithmetic above the wait all the same, and the hardware's scoreboard holds it up.
+        Err(fault)
+            if fault.kind == FaultKind::PendingRegister && env.ordering == Ordering::Hardware =>
+        {
+            tmem_access::scoreboard(space, warp).ok_or(fault)?
         }
-        Op::Warp(op) => {
-            warp_ops::execute(op, &mut warp.regs, active)?;
-            Flow::Next
-        }
-        Op::Special(op) => special::execute(op, env, space, warp, &at)?,
-        Op::Control(op) => control::execute(op, env, space, warp, &at)?,
-        Op::Memory(op) => memory::execute(op, env, space, warp, &at)?,
-        Op::Sync(op) => sync::execute(op, env, space, warp, &at)?,
-        Op::Copy(op) => copy::execute(op, env, space, warp, &at)?,
-        Op::Matrix(op) => matrix::execute(op, env, space, warp, &at)?,
-        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, &at)?,
+        flow => flow?,
     };
     match flow {
         Flow::Next => warp.groups[index].pc = pc + 1,
@@ -221,10 +221,52 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
                 // Lanes whose guard is false do not wait.
                 warp.split(index, lanes & !active, pc + 1);
             }
+            space.queue.log.record(at.actor, || What::WaitBegin(waits_for(&block)));
             warp.groups[index].state = State::Blocked(block);
         }
     }
     Ok(())
+}
+
+fn dispatch(
+    op: &Op,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<Flow, Box<Fault>> {
+    match op {
+        Op::Scalar(op) => {
+            scalar::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Warp(op) => {
+            warp_ops::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Special(op) => special::execute(op, env, space, warp, at),
+        Op::Control(op) => control::execute(op, env, space, warp, at),
+        Op::Memory(op) => memory::execute(op, env, space, warp, at),
+        Op::Sync(op) => sync::execute(op, env, space, warp, at),
+        Op::Copy(op) => copy::execute(op, env, space, warp, at),
+        Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
+        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+    }
+}
+
+/// What a wait is for, in a trace.
+fn waits_for(block: &Block) -> String {
+    match block {
+        Block::Mbarrier(waits) => {
+            let one = |w: &PhaseWait| format!("{:#x}", address_of(w.rank, w.offset));
+            format!("mbarrier {}", waits.iter().map(one).collect::<Vec<_>>().join(" "))
+        }
+        Block::Named { id, .. } => format!("barrier {id}"),
+        Block::Cluster { .. } => "cluster barrier".to_owned(),
+        Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
+        Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
+        Block::Registers { count } => format!("{count} registers a thread"),
+    }
 }
 
 /// Whether everybody who must execute this instruction together is there.

@@ -127,6 +127,11 @@ impl SharedMemory {
                     self.unfenced_cells.push(cell as u32);
                 }
             }
+        } else if !self.unfenced_cells.is_empty() {
+            // What an asynchronous write touches is no longer what the generic proxy left there.
+            for cell in start / 16..(start + n).div_ceil(16) {
+                self.unfenced.clear(cell, 1);
+            }
         }
         self.bytes[start..start + n].copy_from_slice(data);
         self.written.set(start, n);
@@ -235,5 +240,8 @@ mod tests {
         assert_eq!(shared.load(0x410, 16, &asynchronous).unwrap_err().kind, FaultKind::Race);
         shared.proxy_fence();
         assert_eq!(shared.load(0x410, 16, &asynchronous).unwrap(), [7; 16]);
+        shared.store(0x418, &[8; 8], &generic).unwrap();
+        shared.store(0x410, &[9; 16], &asynchronous).unwrap();
+        assert_eq!(shared.load(0x410, 16, &asynchronous).unwrap(), [9; 16]);
     }
 }

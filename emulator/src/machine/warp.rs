@@ -188,7 +188,7 @@ impl LaneMemory {
 pub struct PendingLoad {
     /// The operation.
     pub ticket: Ticket,
-    /// Destination slots.
+    /// Destination slots; none once the values have been handed over.
     pub slots: Vec<Option<u32>>,
 }
 

@@ -51,17 +51,21 @@ use crate::decode::op::Symbol;
 use crate::decode::program::Program;
 use crate::error::{Ending, Malformed, Unsupported};
 use crate::machine::global::GlobalMemory;
+use crate::trace::{Detail, Recorder, Trace};
 
 /// Multiprocessors of the device that is emulated: how many CTAs are resident at a time.
 pub const SM_COUNT: u32 = 148;
 
 /// How the open questions of the ISA are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Ordering {
     /// By the written guarantee alone.
     #[default]
     Strict,
-    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order.
+    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
+    /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later (but
+    /// must come); a register that nothing in the kernel writes holds anything.
     Hardware,
 }
 
@@ -148,6 +152,20 @@ impl Device {
         launch: &Launch,
         options: &Options,
     ) -> Result<Stats, Ending> {
-        launch::run(&self.memory, module, launch, options)
+        launch::run(&self.memory, module, launch, options, None)
+    }
+
+    /// Runs one launch to its end and tells what happened on the way, up to a fault if there is
+    /// one.
+    pub fn trace(
+        &self,
+        module: &Module,
+        launch: &Launch,
+        options: &Options,
+        detail: Detail,
+    ) -> (Trace, Result<Stats, Ending>) {
+        let recorder = Recorder::new(detail);
+        let result = launch::run(&self.memory, module, launch, options, Some(&recorder));
+        (recorder.finish(), result)
     }
 }

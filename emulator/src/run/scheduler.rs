@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{Options, Stats};
+use super::{Options, Ordering, Stats};
 use crate::asyncs::{self, Queue};
 use crate::error::{Fault, FaultKind};
 use crate::exec;
@@ -103,7 +103,14 @@ impl ClusterRun {
                 let lanes = (threads - index * 32).min(32);
                 let launched = u32::MAX >> (32 - lanes);
                 let kernel = env.kernel;
-                let regs = Registers::new(kernel.slots as usize, kernel.preds as usize);
+                let mut regs = Registers::new(kernel.slots as usize, kernel.preds as usize);
+                if env.ordering == Ordering::Hardware {
+                    // Whatever the hardware's registers happen to hold: a result that depends on it
+                    // differs from seed to seed.
+                    for &slot in &kernel.undefined {
+                        regs.set(slot as usize, launched, &rng.random());
+                    }
+                }
                 let local = (kernel.local_bytes, kernel.frame_bytes);
                 let number = (index, rank * warps_per_cta + index);
                 warps.push(Warp::new((rank, id), number, launched, regs, local));

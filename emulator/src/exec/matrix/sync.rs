@@ -36,7 +36,8 @@ pub(super) fn multiply(
     let b = rows_of_b(&b);
     let (element_a, element_b, a, b) = match op.a_format {
         MatrixFormat::S4 | MatrixFormat::U4 => {
-            let signed = |format| if format == MatrixFormat::S4 { Element::S8 } else { Element::U8 };
+            let signed =
+                |format| if format == MatrixFormat::S4 { Element::S8 } else { Element::U8 };
             let (a_type, b_type) = (signed(op.a_format), signed(op.b_format));
             (a_type, b_type, nibbles(&a, a_type), nibbles(&b, b_type))
         }

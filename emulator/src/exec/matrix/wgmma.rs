@@ -88,6 +88,9 @@ pub(super) fn issue(
         Source::Registers(sources) => {
             let mut registers = vec![];
             for &src in sources {
+                if let Src::Reg(slot) = src {
+                    check_fence(slot, warp)?;
+                }
                 registers.push(read32(&warp.regs, src, at.active)?);
             }
             WgmmaA::Rows(fragment::rows_of_a(&registers))
@@ -100,6 +103,7 @@ pub(super) fn issue(
     if prior.is_none() {
         for (&slot, value) in op.d.iter().zip(&mut d) {
             super::super::operand::check_write(&warp.regs, slot, at.active)?;
+            check_fence(slot, warp)?;
             if product.accumulate {
                 *value = read32(&warp.regs, Src::Reg(slot), at.active)?;
             }
@@ -125,6 +129,18 @@ pub(super) fn issue(
     }
     warp.wgmma.groups.open.push(ticket);
     Ok(())
+}
+
+/// A register that an ordinary instruction wrote may be an operand after a `wgmma.fence` only.
+fn check_fence(slot: u32, warp: &Warp) -> Result<(), Box<Fault>> {
+    if !warp.regs.lacks_fence(slot as usize) {
+        return Ok(());
+    }
+    let message = format!(
+        "wgmma uses register slot {slot}, and no wgmma.fence came between the last write of it, or \
+         the start of the kernel, and this"
+    );
+    Err(Box::new(Fault::new(FaultKind::Race, message)))
 }
 
 /// `wgmma.wait_group`: accumulators whose last operation is in a group that is over come back.
@@ -153,6 +169,7 @@ pub(super) fn wait(
         for (slot, value) in result.slots.iter().flatten().zip(&values) {
             warp.regs.pending[*slot as usize] &= !at.active;
             warp.regs.set(*slot as usize, at.active, value);
+            warp.regs.fenced(*slot as usize);
         }
     }
     Ok(Flow::Next)
