@@ -11,3 +11,31 @@ pub fn trap() -> ! {
     // SAFETY: ends the kernel.
     unsafe { asm!("trap;", options(noreturn)) }
 }
+
+/// Gives registers back: the warp keeps `COUNT` a thread.
+///
+/// PTX: `setmaxnreg.dec.sync.aligned.u32 count;`
+/// Runs on: all four warps of a warpgroup, converged. Completes: at once.
+///
+/// # Safety
+/// The whole warpgroup reaches it, has at least `COUNT` registers, and the kernel declares its
+/// threads.
+#[inline(always)]
+pub unsafe fn setmaxnreg_dec<const COUNT: u32>() {
+    // SAFETY: the caller's.
+    unsafe { asm!("setmaxnreg.dec.sync.aligned.u32 {0};", const COUNT) };
+}
+
+/// Takes registers: the warp has `COUNT` a thread.
+///
+/// PTX: `setmaxnreg.inc.sync.aligned.u32 count;`
+/// Runs on: all four warps of a warpgroup, converged. Completes: when others have given enough back.
+///
+/// # Safety
+/// The whole warpgroup reaches it, has at most `COUNT` registers, and the kernel declares its
+/// threads.
+#[inline(always)]
+pub unsafe fn setmaxnreg_inc<const COUNT: u32>() {
+    // SAFETY: the caller's.
+    unsafe { asm!("setmaxnreg.inc.sync.aligned.u32 {0};", const COUNT) };
+}

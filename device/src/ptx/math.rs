@@ -101,3 +101,37 @@ pub fn cvt_rn_bf16x2_f32(high: f32, low: f32) -> u32 {
     }
     d
 }
+
+/// Two products of two f16 each, each rounded to nearest even; subnormals are kept.
+///
+/// PTX: `mul.rn.f16x2 d, a, b;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn mul_rn_f16x2(a: u32, b: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "mul.rn.f16x2 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) a, in(reg32) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// Two products of two bf16 each, each rounded to nearest even; subnormals are kept.
+///
+/// PTX: `mul.rn.bf16x2 d, a, b;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn mul_rn_bf16x2(a: u32, b: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "mul.rn.bf16x2 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) a, in(reg32) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}

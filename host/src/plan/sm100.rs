@@ -43,7 +43,9 @@ pub struct Estimate {
 
 /// The kernels for `output`, the widest tile first.
 pub(super) fn candidates(output: OutputType) -> impl Iterator<Item = &'static KernelDecl> {
-    KERNELS.iter().filter(move |kernel| kernel.arch == ARCH && kernel.output == device(output))
+    KERNELS
+        .iter()
+        .filter(move |kernel| kernel.arch == ARCH && kernel.output == Some(device(output)))
 }
 
 /// The kernel with exactly this tile.

@@ -1,0 +1,611 @@
+//! C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ) on NVFP4 weights, for sm_90: one cluster per tile of C.
+//!
+//! ```text
+//! Contract  A [L, M, K]: e2m1 with scales, or f16, or bf16; B1 and B2 [L, N, K]: e2m1, K-major, two
+//!           a byte, B1 and B2 through tensor maps
+//!           SFA, SFB1, SFB2: ue4m3, one per 16 along K, 128×4 blocked, batches one after another
+//!           C [L, M, N]: f16 or bf16, rows `ldc` elements apart
+//!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
+//! Grid      x: tiles of 128 columns, each by all CTAs of one cluster, which split K; y: tiles along
+//!           M; z: batches
+//! Roles     two consumer warpgroups | one producer warpgroup
+//! Barriers  TMA --weights_arrived[weight stage]--> consumers
+//!           producers --tokens_ready[token stage]-->
+//!                     <--stage_free[token stage]----
+//! ```
+//!
+//! Weights lie along the MMA's M. A consumer warpgroup has 64 of the tile's 128 rows of B1 and of
+//! B2; it decodes them in registers and multiplies them with the tokens that the producers have
+//! decoded into shared memory. Which rows: an atom of scales holds rows r, r + 32, r + 64, r + 96
+//! side by side, so a thread takes r and r + 32, and rows are dealt to the MMA's rows accordingly.
+//!
+//! Which K: in each stage of 256, lane `t` of a quad has the 64 elements from 64·t on, 32 contiguous
+//! bytes of its rows and one scale atom; [`decode`](crate::decode) fixes the order within. The
+//! tokens are laid out to match.
+//!
+//! At the end the accumulators go through shared memory: each CTA of the cluster sums a share of C
+//! over all of them, in the order of their ranks, so that the result has the same bits every time.
+
+use crate::decode::{DECODED_UNIT, Half, decode, decode_scales, permute};
+use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
+use crate::epilogue::silu_mul::silu_mul_8;
+use crate::epilogue::store::store_8;
+use crate::kernels::Output;
+use crate::pipeline::barriers::wait;
+use crate::pipeline::ring::RingPosition;
+use crate::ptx::SharedAddr;
+use crate::ptx::cluster::{
+    barrier_cluster_arrive, barrier_cluster_wait, cluster_ctarank, cluster_nctarank,
+    ld_shared_cluster_v4_f32, mapa,
+};
+use crate::ptx::control::{setmaxnreg_dec, setmaxnreg_inc};
+use crate::ptx::mbarrier::{
+    mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init, mbarrier_inval,
+};
+use crate::ptx::memory::{
+    ld_global_nc_b32, ld_global_nc_v4_b32, ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32,
+    st_shared_v4_b32,
+};
+use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, dyn_smem, elect_sync, shfl_sync_idx, tid_x};
+use crate::ptx::sync::{
+    bar_sync, bar_sync_all, bar_warp_sync, fence_mbarrier_init, fence_proxy_async_shared_cta,
+};
+use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d, prefetch_tensormap};
+use crate::ptx::wgmma::*;
+use crate::tile::geometry::SCALE_ATOM_BYTES;
+use crate::tile::scale_layout::{atom_offset, atoms_along_k};
+use crate::tile::sm90::{
+    ATOMS_PER_STAGE, CONSUMER_WARPGROUPS, EXCHANGE_PITCH, STAGE_K, Sm90Geometry, Sm90SmemMap,
+    WEIGHT_ROWS, WGMMA_K,
+};
+use crate::tile::smem_map::SMEM_ALIGN;
+
+/// What the host passes, as the entry points list it. Device addresses are generic.
+#[derive(Clone, Copy)]
+struct Arguments {
+    /// Two tensor maps, 128 bytes each: B1, B2.
+    maps: u64,
+    a: u64,
+    sfa: u64,
+    sfb1: u64,
+    sfb2: u64,
+    c: u64,
+    m: u32,
+    n: u32,
+    k: u32,
+    /// Elements from one row of C to the next.
+    ldc: u32,
+    alpha1: f32,
+    alpha2: f32,
+    /// See [`crate::kernels::SM90_FLAG_BF16_OUTPUT`] and its neighbour.
+    flags: u32,
+}
+
+/// Bytes of a tensor map.
+const TENSOR_MAP_BYTES: u64 = 128;
+/// Threads that multiply.
+const CONSUMERS: u32 = 128 * CONSUMER_WARPGROUPS;
+/// First warp of the producer warpgroup.
+const FIRST_PRODUCER_WARP: u32 = 4 * CONSUMER_WARPGROUPS;
+/// Bytes of one K step in a row of tokens.
+const WGMMA_K_BYTES: u32 = WGMMA_K * 2;
+/// The named barrier of the consumers.
+const CONSUMER_BARRIER: u32 = 1;
+
+/// What a producer thread loads at a time of its token: for each lane `t` of a consumer's quad, 8
+/// elements: e2m1 and the word with their scale, or 16-bit.
+#[derive(Clone, Copy)]
+struct Raw([[u32; 4]; 4]);
+
+/// The tile that this CTA computes a share of, and where its parts lie.
+struct Tile<const T: u32, const REGS: usize, const WS: u32, const TS: u32> {
+    args: Arguments,
+    half: Half,
+    rank: u32,
+    ranks: u32,
+    row: u32,
+    column: u32,
+    batch: u32,
+    /// First stage along K, and the one after the last.
+    k_tiles: [u32; 2],
+    smem: SharedAddr,
+}
+
+impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS, WS, TS> {
+    const GEOMETRY: Sm90Geometry = {
+        let geometry = Sm90Geometry::new(T);
+        assert!(geometry.weight_stages == WS && geometry.token_stages == TS);
+        assert!(REGS as u32 == T / 2);
+        geometry
+    };
+    const SMEM: Sm90SmemMap = Sm90SmemMap::new(Self::GEOMETRY);
+    /// Pieces of 8 tokens × 32 K groups of 4 lanes that a producer warp decodes per stage.
+    const ITEMS: u32 = (T / 8 * 2).div_ceil(4);
+
+    #[inline(always)]
+    fn weights(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(stage * Self::GEOMETRY.weight_stage_bytes())
+    }
+
+    #[inline(always)]
+    fn tokens(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.tokens + stage * Self::GEOMETRY.token_stage_bytes())
+    }
+
+    /// One arrival, the TMA thread's, and the bytes of the stage's copies.
+    #[inline(always)]
+    fn weights_arrived(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.weights_arrived + 8 * stage)
+    }
+
+    /// One arrival from each producer warp.
+    #[inline(always)]
+    fn tokens_ready(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.tokens_ready + 8 * stage)
+    }
+
+    /// One arrival from each consumer warp.
+    #[inline(always)]
+    fn stage_free(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.stage_free + 8 * stage)
+    }
+
+    /// Makes the barriers; one thread.
+    #[inline(always)]
+    unsafe fn init_barriers(&self) {
+        // SAFETY: the map gives every barrier 8 bytes of its own; nothing else runs yet.
+        unsafe {
+            for stage in 0..WS {
+                mbarrier_init(self.weights_arrived(stage), 1);
+            }
+            for stage in 0..TS {
+                mbarrier_init(self.tokens_ready(stage), 4);
+                mbarrier_init(self.stage_free(stage), 4 * CONSUMER_WARPGROUPS);
+            }
+            fence_mbarrier_init();
+        }
+    }
+
+    /// Ends the barriers' lives; one thread, when nothing will arrive any more.
+    #[inline(always)]
+    unsafe fn invalidate_barriers(&self) {
+        // SAFETY: consumers have seen every arrival of weights and tokens, and have made all theirs.
+        unsafe {
+            for stage in 0..WS {
+                mbarrier_inval(self.weights_arrived(stage));
+            }
+            for stage in 0..TS {
+                mbarrier_inval(self.tokens_ready(stage));
+                mbarrier_inval(self.stage_free(stage));
+            }
+        }
+    }
+
+    /// Asks TMA for the weights of K tile `k_tile`; one thread.
+    #[inline(always)]
+    unsafe fn load_weights(&self, stage: u32, k_tile: u32) {
+        let Arguments { maps, sfb1, sfb2, n, k, .. } = self.args;
+        let first_atom = k_tile * ATOMS_PER_STAGE;
+        let left = atoms_along_k(k) - first_atom;
+        let atoms = if left < ATOMS_PER_STAGE { left } else { ATOMS_PER_STAGE };
+        let scale_bytes = atoms * SCALE_ATOM_BYTES;
+        let atom = atom_offset(n, k, self.batch, self.column, first_atom);
+        let arrived = self.weights_arrived(stage);
+        let to = self.weights(stage);
+        let at = [k_tile * STAGE_K / 2, self.column, self.batch];
+        // SAFETY: the addresses come from the shared-memory map and from the host's plan; the stage
+        // is free.
+        unsafe {
+            // Boxes count in full, also what lies outside the tensor and arrives as zeros.
+            let bytes = 2 * (Self::GEOMETRY.weight_bytes() + scale_bytes);
+            mbarrier_arrive_expect_tx(arrived, bytes);
+            cp_async_bulk_tensor_3d(to.offset(Self::SMEM.b1), maps, at, arrived);
+            cp_async_bulk_tensor_3d(to.offset(Self::SMEM.b2), maps + TENSOR_MAP_BYTES, at, arrived);
+            cp_async_bulk(to.offset(Self::SMEM.sfb1), sfb1 + atom, scale_bytes, arrived);
+            cp_async_bulk(to.offset(Self::SMEM.sfb2), sfb2 + atom, scale_bytes, arrived);
+        }
+    }
+
+    /// Loads 4 × 8 elements of one token: piece `item` of K tile `k_tile`. What lies beyond K is 0.
+    #[inline(always)]
+    unsafe fn load_tokens(&self, k_tile: u32, item: u32, lane: u32) -> Raw {
+        let Arguments { a, sfa, m, k, flags, .. } = self.args;
+        // Rows beyond M repeat the last one; their columns of the MMA are not stored.
+        let row = self.row + item / 2 * 8 + lane % 8;
+        let row = if row < m { row } else { m - 1 };
+        let group = item % 2 * 4 + lane / 8;
+        let first = k_tile * STAGE_K + 8 * group;
+        let element = (self.batch as u64 * m as u64 + row as u64) * k as u64;
+        let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
+        let atom_row = row / 128 * 128;
+        let in_atom = row % 32 * 16 + row % 128 / 32 * 4;
+        let load = |t: u32| {
+            let at = first + 64 * t;
+            if at >= k {
+                return [0; 4];
+            }
+            let element = element + at as u64;
+            // SAFETY: inside A and its scales.
+            unsafe {
+                if sixteen_bit {
+                    ld_global_nc_v4_b32(a + 2 * element)
+                } else {
+                    let atom = atom_offset(m, k, self.batch, atom_row, at / 64);
+                    let scales = ld_global_nc_b32(sfa + atom + in_atom as u64);
+                    [ld_global_nc_b32(a + element / 2), scales, 0, 0]
+                }
+            }
+        };
+        Raw([load(0), load(1), load(2), load(3)])
+    }
+
+    /// Decodes a piece into its place in the token stage.
+    #[inline(always)]
+    unsafe fn store_tokens(&self, stage: u32, item: u32, lane: u32, raw: Raw) {
+        let token = item / 2 * 8 + lane % 8;
+        let group = item % 2 * 4 + lane / 8;
+        let sixteen_bit = self.args.flags & crate::kernels::SM90_FLAG_A16 != 0;
+        let pairs = |words: [u32; 4]| {
+            if sixteen_bit {
+                return permute(words);
+            }
+            // The group's block of 16 is one of four: bring its scale to the bottom.
+            let scale = words[1] >> (group / 2 * 8);
+            decode(self.half, words[0], decode_scales(self.half, scale)[0])
+        };
+        let [p0, p1, p2, p3] = [pairs(raw.0[0]), pairs(raw.0[1]), pairs(raw.0[2]), pairs(raw.0[3])];
+        // A group is 64 bytes of the token's row: two groups a swizzled row, four pieces each.
+        let row =
+            self.tokens(stage).offset(group / 2 * Self::GEOMETRY.subtile_bytes() + token * 128);
+        let piece = |i: u32| row.offset(((group % 2 * 4 + i) ^ (token % 8)) * 16);
+        // SAFETY: the pieces are this thread's alone.
+        unsafe {
+            st_shared_v4_b32(piece(0), [p0[0], p1[0], p2[0], p3[0]]);
+            st_shared_v4_b32(piece(1), [p0[1], p1[1], p2[1], p3[1]]);
+            st_shared_v4_b32(piece(2), [p0[2], p1[2], p2[2], p3[2]]);
+            st_shared_v4_b32(piece(3), [p0[3], p1[3], p2[3], p3[3]]);
+        }
+    }
+
+    /// The producer warpgroup's work: keeps both rings full.
+    #[inline(always)]
+    unsafe fn produce(&self, warp: u32) {
+        let lane = tid_x() % 32;
+        let [first, last] = self.k_tiles;
+        // With 8 tokens there is work for two of the four warps.
+        let has_work = warp < T / 8 * 2;
+        // SAFETY: a stage is written only when the consumers have freed it.
+        unsafe {
+            let asks = warp == 0 && elect_sync();
+            if asks {
+                let mut stage = 0;
+                while stage < WS && first + stage < last {
+                    self.load_weights(stage, first + stage);
+                    stage += 1;
+                }
+            }
+            let mut ring = RingPosition::<TS>::start();
+            let mut weights = RingPosition::<WS>::start();
+            let mut next = self.load_tokens(first, warp, lane);
+            for k_tile in first..last {
+                wait(self.stage_free(ring.stage()), ring.freed());
+                // The stage that this wait has seen freed was K tile k_tile − TS; its weights' slot
+                // takes the K tile one round of the weights' ring later.
+                if k_tile >= first + TS {
+                    let ahead = k_tile - TS + WS;
+                    if asks && ahead < last {
+                        self.load_weights(weights.stage(), ahead);
+                    }
+                    weights.advance();
+                }
+                for i in 0..Self::ITEMS {
+                    let current = next;
+                    let (then, item) =
+                        if i + 1 < Self::ITEMS { (k_tile, i + 1) } else { (k_tile + 1, 0) };
+                    next = self.load_tokens(then, 4 * item + warp, lane);
+                    if has_work {
+                        self.store_tokens(ring.stage(), 4 * i + warp, lane, current);
+                    }
+                }
+                // Written by threads, read by the tensor core.
+                fence_proxy_async_shared_cta();
+                bar_warp_sync();
+                if lane == 0 {
+                    mbarrier_arrive(self.tokens_ready(ring.stage()));
+                }
+                ring.advance();
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mma(&self, d: &mut [f32; REGS], a: [u32; 4], b: Sm90SmemDescriptor) {
+        macro_rules! shapes {
+            ($($tokens:literal $f16:ident $bf16:ident;)*) => {$(
+                if T == $tokens && let Some(d) = d.first_chunk_mut::<{ $tokens / 2 }>() {
+                    // SAFETY: the caller's.
+                    return unsafe {
+                        match self.half {
+                            Half::F16 => $f16(d, a, b),
+                            Half::Bf16 => $bf16(d, a, b),
+                        }
+                    };
+                }
+            )*};
+        }
+        shapes! {
+            8 wgmma_m64n8k16_f16 wgmma_m64n8k16_bf16;
+            16 wgmma_m64n16k16_f16 wgmma_m64n16k16_bf16;
+            32 wgmma_m64n32k16_f16 wgmma_m64n32k16_bf16;
+            64 wgmma_m64n64k16_f16 wgmma_m64n64k16_bf16;
+            128 wgmma_m64n128k16_f16 wgmma_m64n128k16_bf16;
+        }
+    }
+
+    /// Two K steps: a word of 8 elements of each of the thread's rows, with their scales.
+    #[inline(always)]
+    unsafe fn multiply_word(
+        &self,
+        gate: &mut [f32; REGS],
+        up: &mut [f32; REGS],
+        words: [u32; 4],
+        scales: [u32; 4],
+        b: Sm90SmemDescriptor,
+    ) {
+        let g0 = decode(self.half, words[0], scales[0]);
+        let g1 = decode(self.half, words[1], scales[1]);
+        let u0 = decode(self.half, words[2], scales[2]);
+        let u1 = decode(self.half, words[3], scales[3]);
+        let next = b.advance(WGMMA_K_BYTES);
+        // SAFETY: the caller's.
+        unsafe {
+            wgmma_fence();
+            self.mma(gate, [g0[0], g1[0], g0[1], g1[1]], b);
+            self.mma(up, [u0[0], u1[0], u0[1], u1[1]], b);
+            self.mma(gate, [g0[2], g1[2], g0[3], g1[3]], next);
+            self.mma(up, [u0[2], u1[2], u0[3], u1[3]], next);
+            wgmma_commit_group();
+            wgmma_wait_group::<1>();
+        }
+    }
+
+    /// A consumer warpgroup's work: multiplies every K tile of this CTA's share into its
+    /// accumulators, and puts them into the exchange.
+    #[inline(always)]
+    unsafe fn multiply(&self, warpgroup: u32) {
+        let lane = tid_x() % 32;
+        let warp = shfl_sync_idx(tid_x() / 32 % 4, 0);
+        let (g, t) = (lane / 4, lane % 4);
+        // The thread's rows are this one and the one 32 further on.
+        let row = 64 * warpgroup + 8 * warp + g;
+        let mut gate = [0f32; REGS];
+        let mut up = [0f32; REGS];
+        let [first, last] = self.k_tiles;
+        // SAFETY: a stage is read between its arrival and the arrival at `stage_free`.
+        unsafe {
+            let mut weights = RingPosition::<WS>::start();
+            let mut tokens = RingPosition::<TS>::start();
+            for k_tile in first..last {
+                wait(self.weights_arrived(weights.stage()), weights.filled());
+                let base = self.weights(weights.stage());
+                // Scales beyond K may be anything, NaN included: they count as 0. Atoms that were
+                // not even copied are not read.
+                let at = k_tile * STAGE_K + 64 * t;
+                let left = if at < self.args.k { self.args.k - at } else { 0 };
+                let valid = if left >= 64 { !0 } else { (1u32 << (left / 16 * 8)) - 1 };
+                let atom = if left == 0 { 0 } else { t };
+                let scale_at = atom * SCALE_ATOM_BYTES + (8 * warp + g) * 16 + 8 * warpgroup;
+                let sg = ld_shared_v2_b32(base.offset(Self::SMEM.sfb1 + scale_at));
+                let su = ld_shared_v2_b32(base.offset(Self::SMEM.sfb2 + scale_at));
+                let scales = [
+                    decode_scales(self.half, sg[0] & valid),
+                    decode_scales(self.half, sg[1] & valid),
+                    decode_scales(self.half, su[0] & valid),
+                    decode_scales(self.half, su[1] & valid),
+                ];
+                wait(self.tokens_ready(tokens.stage()), tokens.filled());
+                let b = Sm90SmemDescriptor::k_major_128b(self.tokens(tokens.stage()).0);
+
+                for part in 0..2 {
+                    // The 16-byte piece 2t + part of the thread's rows, swizzled.
+                    let piece = base.offset(row * 128 + ((2 * t + part) ^ g) * 16);
+                    let g0 = ld_shared_v4_b32(piece.offset(Self::SMEM.b1));
+                    let g1 = ld_shared_v4_b32(piece.offset(Self::SMEM.b1 + 32 * 128));
+                    let u0 = ld_shared_v4_b32(piece.offset(Self::SMEM.b2));
+                    let u1 = ld_shared_v4_b32(piece.offset(Self::SMEM.b2 + 32 * 128));
+                    let b = b.advance(part * 2 * Self::GEOMETRY.subtile_bytes());
+                    let (low, high) = if part == 0 { (0, 1) } else { (2, 3) };
+                    let low = [scales[0][low], scales[1][low], scales[2][low], scales[3][low]];
+                    let high = [scales[0][high], scales[1][high], scales[2][high], scales[3][high]];
+                    let words = |i: usize| [g0[i], g1[i], u0[i], u1[i]];
+                    self.multiply_word(&mut gate, &mut up, words(0), low, b);
+                    // Now the MMAs of the K tile before are complete.
+                    if part == 0 && k_tile > first && lane == 0 {
+                        mbarrier_arrive(self.stage_free(tokens.previous()));
+                    }
+                    self.multiply_word(
+                        &mut gate,
+                        &mut up,
+                        words(1),
+                        low,
+                        b.advance(2 * WGMMA_K_BYTES),
+                    );
+                    let b = b.advance(Self::GEOMETRY.subtile_bytes());
+                    self.multiply_word(&mut gate, &mut up, words(2), high, b);
+                    self.multiply_word(
+                        &mut gate,
+                        &mut up,
+                        words(3),
+                        high,
+                        b.advance(2 * WGMMA_K_BYTES),
+                    );
+                }
+                weights.advance();
+                tokens.advance();
+            }
+            wgmma_wait_group::<0>();
+            // Everyone's operands have been read: their memory becomes the exchange's.
+            bar_sync::<CONSUMER_BARRIER, CONSUMERS>();
+            let to = self.smem.offset(4 * (2 * t * EXCHANGE_PITCH + row));
+            self.exchange(to, &gate);
+            self.exchange(to.offset(Self::GEOMETRY.exchange_bytes()), &up);
+        }
+    }
+
+    /// Writes a thread's accumulators to the exchange, `[token][row]`.
+    #[inline(always)]
+    unsafe fn exchange(&self, to: SharedAddr, d: &[f32; REGS]) {
+        for i in 0..REGS / 4 {
+            let to = to.offset(4 * 8 * i as u32 * EXCHANGE_PITCH);
+            // SAFETY: the words are this thread's alone.
+            unsafe {
+                st_shared_f32(to, d[4 * i]);
+                st_shared_f32(to.offset(4 * EXCHANGE_PITCH), d[4 * i + 1]);
+                st_shared_f32(to.offset(4 * 32), d[4 * i + 2]);
+                st_shared_f32(to.offset(4 * (EXCHANGE_PITCH + 32)), d[4 * i + 3]);
+            }
+        }
+    }
+
+    /// A consumer's share of C: sums over the cluster's CTAs, 8 columns of a token at a time.
+    #[inline(always)]
+    unsafe fn store_c(&self) {
+        let Arguments { c, m, n, ldc, alpha1, alpha2, flags, .. } = self.args;
+        let output = if flags & crate::kernels::SM90_FLAG_BF16_OUTPUT != 0 {
+            Output::Bf16
+        } else {
+            Output::F16
+        };
+        let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
+        let unit = if sixteen_bit { DECODED_UNIT } else { DECODED_UNIT * DECODED_UNIT };
+        let mut piece = self.rank * CONSUMERS + tid_x();
+        while piece < T * (WEIGHT_ROWS / 8) {
+            let (token, columns) = (piece / (WEIGHT_ROWS / 8), piece % (WEIGHT_ROWS / 8) * 8);
+            let (row, column) = (self.row + token, self.column + columns);
+            piece += self.ranks * CONSUMERS;
+            // N is a multiple of 8, so the 8 columns are all inside C or all outside.
+            if row >= m || column >= n {
+                continue;
+            }
+            let at = self.smem.offset(4 * (token * EXCHANGE_PITCH + columns));
+            let mut gate = [0f32; 8];
+            let mut up = [0f32; 8];
+            for rank in 0..self.ranks {
+                let at = mapa(at, rank);
+                // SAFETY: the exchange of every CTA is complete, and none has ended.
+                unsafe {
+                    add_8(&mut gate, at);
+                    add_8(&mut up, at.offset(Self::GEOMETRY.exchange_bytes()));
+                }
+            }
+            let gate = gate.map(|x| x * unit);
+            let up = up.map(|x| x * unit);
+            let element = (self.batch as u64 * m as u64 + row as u64) * ldc as u64 + column as u64;
+            // SAFETY: inside C.
+            unsafe { store_8(output, c + 2 * element, silu_mul_8(gate, up, alpha1, alpha2)) };
+        }
+    }
+}
+
+/// Adds 8 neighbouring floats of a CTA of the cluster.
+#[inline(always)]
+unsafe fn add_8(sum: &mut [f32; 8], at: SharedAddr) {
+    // SAFETY: the caller's.
+    let (low, high) =
+        unsafe { (ld_shared_cluster_v4_f32(at), ld_shared_cluster_v4_f32(at.offset(16))) };
+    sum[0] += low[0];
+    sum[1] += low[1];
+    sum[2] += low[2];
+    sum[3] += low[3];
+    sum[4] += high[0];
+    sum[5] += high[1];
+    sum[6] += high[2];
+    sum[7] += high[3];
+}
+
+/// The kernel.
+///
+/// # Safety
+/// The launch has the shape that [`KERNELS`](super::KERNELS) declares, and the arguments keep the
+/// contract at the head of this file.
+#[inline(always)]
+unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
+    args: Arguments,
+    half: Half,
+) {
+    let (rank, ranks) = (cluster_ctarank(), cluster_nctarank());
+    let tiles = args.k.div_ceil(STAGE_K);
+    let share = |rank: u32| (rank as u64 * tiles as u64 / ranks as u64) as u32;
+    let tile = Tile::<T, REGS, WS, TS> {
+        args,
+        half,
+        rank,
+        ranks,
+        row: ctaid_y() * T,
+        column: ctaid_x() / ranks * WEIGHT_ROWS,
+        batch: ctaid_z(),
+        k_tiles: [share(rank), share(rank + 1)],
+        smem: dyn_smem().align_up(SMEM_ALIGN),
+    };
+    let warp = shfl_sync_idx(tid_x() / 32, 0);
+    // SAFETY: each role keeps to its side of the barriers; see the methods.
+    unsafe {
+        if warp == FIRST_PRODUCER_WARP && elect_sync() {
+            prefetch_tensormap(args.maps);
+            prefetch_tensormap(args.maps + TENSOR_MAP_BYTES);
+            tile.init_barriers();
+        }
+        bar_sync_all();
+        if warp >= FIRST_PRODUCER_WARP {
+            setmaxnreg_dec::<88>();
+            tile.produce(warp - FIRST_PRODUCER_WARP);
+            barrier_cluster_arrive();
+            barrier_cluster_wait();
+        } else {
+            setmaxnreg_inc::<208>();
+            tile.multiply(warp / 4);
+            barrier_cluster_arrive();
+            barrier_cluster_wait();
+            if tid_x() == 0 {
+                tile.invalidate_barriers();
+            }
+            tile.store_c();
+        }
+        // No CTA ends while another may read its shared memory.
+        barrier_cluster_arrive();
+        barrier_cluster_wait();
+    }
+}
+
+/// Writes an entry point for each tile and operand type.
+macro_rules! entry_points {
+    ($($name:ident: $t:literal tokens, $ws:literal and $ts:literal stages, $half:ident;)*) => {$(
+        /// `C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ)`.
+        ///
+        /// # Safety
+        /// See the head of the file.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "ptx-kernel" fn $name(
+            maps: u64, a: u64, sfa: u64, sfb1: u64, sfb2: u64, c: u64,
+            m: u32, n: u32, k: u32, ldc: u32, alpha1: f32, alpha2: f32, flags: u32,
+        ) {
+            let args =
+                Arguments { maps, a, sfa, sfb1, sfb2, c, m, n, k, ldc, alpha1, alpha2, flags };
+            // SAFETY: the caller's.
+            unsafe { run::<$t, { $t / 2 }, $ws, $ts>(args, Half::$half) };
+        }
+    )*};
+}
+
+entry_points! {
+    nvfp4_dual_gemm_sm90_8x128_f16: 8 tokens, 5 and 4 stages, F16;
+    nvfp4_dual_gemm_sm90_16x128_f16: 16 tokens, 5 and 4 stages, F16;
+    nvfp4_dual_gemm_sm90_32x128_f16: 32 tokens, 5 and 2 stages, F16;
+    nvfp4_dual_gemm_sm90_64x128_f16: 64 tokens, 4 and 2 stages, F16;
+    nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 2 and 2 stages, F16;
+    nvfp4_dual_gemm_sm90_8x128_bf16: 8 tokens, 5 and 4 stages, Bf16;
+    nvfp4_dual_gemm_sm90_16x128_bf16: 16 tokens, 5 and 4 stages, Bf16;
+    nvfp4_dual_gemm_sm90_32x128_bf16: 32 tokens, 5 and 2 stages, Bf16;
+    nvfp4_dual_gemm_sm90_64x128_bf16: 64 tokens, 4 and 2 stages, Bf16;
+    nvfp4_dual_gemm_sm90_128x128_bf16: 128 tokens, 2 and 2 stages, Bf16;
+}
