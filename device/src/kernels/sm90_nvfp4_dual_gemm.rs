@@ -533,7 +533,8 @@ unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
     args: Arguments,
     half: Half,
 ) {
-    let (rank, ranks) = (cluster_ctarank(), cluster_nctarank());
+    // Never 0, which the compiler does not know.
+    let (rank, ranks) = (cluster_ctarank(), cluster_nctarank().max(1));
     let tiles = args.k.div_ceil(STAGE_K);
     let share = |rank: u32| (rank as u64 * tiles as u64 / ranks as u64) as u32;
     let tile = Tile::<T, REGS, WS, TS> {
