@@ -62,6 +62,10 @@ pub enum FaultKind {
     LaunchLimit,
     /// Work was still in flight, or a resource still held, when the CTA or kernel ended.
     Unfinished,
+    /// Not a fault: carries [`Unsupported`] out of the execution of an instruction. The conversion
+    /// to [`Ending`] takes it apart.
+    #[doc(hidden)]
+    Unsupported,
 }
 
 /// Who did something: one lane of one warp at one PTX line.
@@ -158,6 +162,10 @@ impl fmt::Display for Fault {
 
 impl From<Fault> for Ending {
     fn from(fault: Fault) -> Self {
+        if fault.kind == FaultKind::Unsupported {
+            let line = fault.actor.map_or(0, |actor| actor.line);
+            return Ending::Unsupported(Unsupported { what: fault.message, line });
+        }
         Ending::Fault(Box::new(fault))
     }
 }

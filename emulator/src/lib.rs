@@ -8,5 +8,13 @@
 //! issued and completes later, in an order drawn from a seed. Registers, shared memory, tensor
 //! memory and global memory that nobody wrote are faults when read.
 
+pub mod asyncs;
+pub mod decode;
 pub mod error;
+pub mod exec;
+pub mod launch_file;
 pub mod machine;
+pub mod numeric;
+pub mod parse;
+pub mod run;
+pub mod tensor;

@@ -2,5 +2,6 @@
 //! the emulator. Used by the test files of this folder and by `cargo xtask verify`.
 
 pub mod data;
+pub mod emulated;
 pub mod judge;
 pub mod model;

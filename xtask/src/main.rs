@@ -2,6 +2,7 @@
 
 mod build_ptx;
 mod tidy;
+mod verify;
 mod workspace;
 
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Compile the device crate to host/ptx/*.ptx and assemble every kernel.
     BuildPtx(build_ptx::Options),
+    /// Execute the kernels on the emulator and judge every bit of what they compute.
+    Verify(verify::Options),
     /// Check the house rules that no compiler checks.
     Tidy,
 }
@@ -27,6 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::BuildPtx(options) => build_ptx::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -1,3 +1,14 @@
 //! The machine: who owns what. Grid > Cluster > CTA > Warp > Lane.
 
+pub mod access;
+pub mod bitmap;
+pub mod cluster;
+pub mod global;
+pub mod inflight;
+pub mod mbarrier;
+pub mod named_barrier;
 pub mod registers;
+pub mod shared;
+pub mod tmem;
+pub mod warp;
+pub mod window;

@@ -12,6 +12,7 @@
 //! from. Data and block scales stay where the file is mapped; nothing is copied.
 
 mod compressed_tensors;
+mod mapped;
 mod modelopt;
 mod shards;
 

@@ -1,22 +1,19 @@
 //! Files of a checkpoint: found, mapped when first needed, and looked into by tensor name.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
-use memmap2::Mmap;
-use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::mapped::{Mapped, REPLACE, bad, io};
 use crate::error::{Error, Result};
 
 const INDEX_SUFFIX: &str = ".safetensors.index.json";
 const FILE_SUFFIX: &str = ".safetensors";
-/// A file starts with the length of its header.
-const LENGTH_BYTES: usize = 8;
 
 /// The files of a checkpoint and which tensor is in which.
 #[derive(Debug)]
@@ -31,14 +28,6 @@ pub(super) struct Shards {
 struct Shard {
     path: PathBuf,
     mapped: OnceLock<Mapped>,
-}
-
-#[derive(Debug)]
-struct Mapped {
-    bytes: Mmap,
-    metadata: Metadata,
-    /// Where the data start.
-    start: usize,
 }
 
 /// One tensor as it lies in its file.
@@ -203,71 +192,12 @@ impl Shard {
                 hint: "the index says that it is here: the index belongs to other files".into(),
             });
         };
-        let (from, to) = info.data_offsets;
-        let data = mapped.bytes.get(mapped.start..).and_then(|data| data.get(from..to));
-        let Some(data) = data else {
+        let Some(data) = mapped.data(info) else {
             let reason = format!("tensor {name} lies beyond the end of the file");
             return Err(bad(&self.path, reason, REPLACE));
         };
         Ok(Stored { path: &self.path, name: name.into(), info, data })
     }
-}
-
-const REPLACE: &str = "the file is damaged or incomplete: fetch or write it again";
-
-impl Mapped {
-    fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(io(path, "open the file"))?;
-        let length = file.metadata().map_err(io(path, "open the file"))?.len();
-        // An empty file cannot be mapped.
-        if length < LENGTH_BYTES as u64 {
-            let reason = format!("is {length} bytes long, too short for a safetensors header");
-            return Err(bad(path, reason, REPLACE));
-        }
-        let bytes = map(&file).map_err(io(path, "map the file"))?;
-        check_extents(path, &bytes)?;
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| {
-            bad(path, format!("is no intact safetensors file of {length} bytes: {error}"), REPLACE)
-        })?;
-        Ok(Mapped { bytes, metadata, start: LENGTH_BYTES + header })
-    }
-}
-
-/// Refuses offsets beyond the file before anything adds them up.
-fn check_extents(path: &Path, bytes: &[u8]) -> Result<()> {
-    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-        return Ok(());
-    };
-    let header = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|len| rest.get(..len));
-    let Some(header) = header else {
-        let reason = format!("its header would be {} bytes long", u64::from_le_bytes(*length));
-        return Err(bad(path, reason, REPLACE));
-    };
-    // What is no such JSON is refused, with a better reason, by the crate that reads all of it.
-    let Ok(entries) = serde_json::from_slice::<HashMap<String, Value>>(header) else {
-        return Ok(());
-    };
-    let data = (rest.len() - header.len()) as u64;
-    for (name, entry) in entries {
-        let offsets = entry.get("data_offsets").and_then(Value::as_array);
-        let beyond = |offset: &&Value| offset.as_u64().is_some_and(|offset| offset > data);
-        if let Some(offset) = offsets.and_then(|offsets| offsets.iter().find(beyond)) {
-            let reason = format!(
-                "tensor {name} has data offset {offset}, but there are only {data} bytes of data"
-            );
-            return Err(bad(path, reason, REPLACE));
-        }
-    }
-    Ok(())
-}
-
-/// Maps a file for reading.
-#[expect(unsafe_code, reason = "the operating system cannot promise what this call needs")]
-fn map(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the map is only ever read. What it asks of us, that nobody changes or truncates the
-    // file while it is mapped, is the same that every reader of a checkpoint relies on; the crate's
-    // documentation passes the condition on to the caller of `Checkpoint::open`.
-    unsafe { Mmap::map(file) }
 }
 
 impl<'a> Stored<'a> {
@@ -313,13 +243,4 @@ impl<'a> Stored<'a> {
     pub(super) fn wrong(&self, reason: String) -> Error {
         Error::Tensor { path: self.path.into(), tensor: self.name.clone(), reason }
     }
-}
-
-fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::Io { path, action, source }
-}
-
-fn bad(path: &Path, reason: String, remedy: &'static str) -> Error {
-    Error::CheckpointFile { path: path.into(), reason, remedy }
 }

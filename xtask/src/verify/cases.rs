@@ -23,7 +23,12 @@ impl FromStr for ShapeArgument {
         let shape = match numbers[..] {
             [m, n, k] => (m, n, k, 1),
             [m, n, k, l] => (m, n, k, l),
-            _ => return Err(format!("'{text}' has {} numbers: give M,N,K or M,N,K,L", numbers.len())),
+            _ => {
+                return Err(format!(
+                    "'{text}' has {} numbers: give M,N,K or M,N,K,L",
+                    numbers.len()
+                ));
+            }
         };
         let (m, n, k, l) = shape;
         Problem::new(m, n, k).with_batch(l).check().map_err(|error| error.to_string())?;
@@ -180,11 +185,14 @@ mod tests {
         let cases = select(&[], &[], false).unwrap();
         for tile in [64, 128] {
             for kind in DataKind::ALL {
-                let of_kind = |case: &&Case| case.tile_n == Some(tile) && case.data() == kind.to_string();
+                let of_kind =
+                    |case: &&Case| case.tile_n == Some(tile) && case.data() == kind.to_string();
                 assert!(cases.iter().filter(of_kind).count() >= 3, "{tile} {kind}");
             }
             for output in [OutputType::F16, OutputType::Bf16] {
-                assert!(cases.iter().any(|case| case.tile_n == Some(tile) && case.output == output));
+                assert!(
+                    cases.iter().any(|case| case.tile_n == Some(tile) && case.output == output)
+                );
             }
         }
         assert!(cases.iter().any(|case| case.shape.3 > 1));

@@ -68,7 +68,8 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let ptx = match &options.ptx {
         Some(path) => {
-            let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            let bytes =
+                std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
             let text = String::from_utf8(bytes)
                 .map_err(|error| anyhow::anyhow!("{}: not PTX: {error}", path.display()))?;
             println!("judging {}", path.display());

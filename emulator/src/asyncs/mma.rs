@@ -1,0 +1,265 @@
+//! `tcgen05.mma` under way: operands are gathered from shared and tensor memory, the arithmetic is
+//! [`crate::tensor`]'s, the result goes back to tensor memory.
+
+use super::Progress;
+use crate::error::{Fault, FaultKind};
+use crate::machine::access::Who;
+use crate::machine::cluster::{Cta, Space};
+use crate::machine::inflight::Ticket;
+use crate::machine::tmem;
+use crate::tensor::block_scaled::{self, ROWS};
+use crate::tensor::dense::{self, Accumulate, Operand};
+use crate::tensor::instr_descriptor::{InstrDescriptor, MmaKind, ScaleType};
+use crate::tensor::smem_descriptor::MatrixDescriptor;
+use crate::tensor::tmem_layout::{AccumulatorLayout, scale_cell};
+
+/// Bytes of K of one row of an operand: every kind's K is 256 bits.
+const ROW_BYTES: usize = 32;
+
+/// Where A lies.
+#[derive(Debug, Clone, Copy)]
+pub enum MmaOperandA {
+    /// Shared memory.
+    Shared(MatrixDescriptor),
+    /// Tensor memory, from this column on.
+    Tmem(u32),
+}
+
+/// An MMA.
+#[derive(Debug)]
+pub struct MmaJob {
+    /// Shape and types.
+    pub idesc: InstrDescriptor,
+    /// CTAs of the group, in rank order.
+    pub ranks: Vec<u32>,
+    /// Accumulator spread.
+    pub layout: AccumulatorLayout,
+    /// First column of D.
+    pub d: u32,
+    /// A.
+    pub a: MmaOperandA,
+    /// B.
+    pub b: MatrixDescriptor,
+    /// First columns of the scales, and factors per row; no factors without block scaling.
+    pub scales: (u32, u32, u32),
+    /// Whether D is an input.
+    pub accumulate: bool,
+    /// D is multiplied by 2^-n first.
+    pub scale_input: u32,
+    /// Lanes, by CTA, whose results are not written.
+    pub disabled: [tmem::LaneSet; 2],
+}
+
+impl MmaJob {
+    pub(super) fn step(
+        &mut self,
+        space: &mut Space,
+        ticket: Ticket,
+        who: &Who,
+    ) -> Result<Progress, Box<Fault>> {
+        let (n, group) = (self.idesc.n, self.ranks.len() as u32);
+        let mut b = Vec::with_capacity(n as usize * ROW_BYTES);
+        for &rank in &self.ranks {
+            let cta = space.cta(rank, self.b.start.into(), who)?;
+            gather(&self.b, n / group, self.idesc.b_mn_major, &self.idesc, cta, who, &mut b)?;
+        }
+        let mut results = vec![];
+        for (index, &rank) in (0u32..).zip(&self.ranks) {
+            let cta = space.cta(rank, self.d.into(), who)?;
+            results.push(self.compute(index, &b, cta, who)?);
+        }
+        for (index, columns) in (0u32..).zip(&results) {
+            let cta = &mut space.ctas[self.ranks[index as usize] as usize];
+            self.write_back(index, columns, cta);
+        }
+        for &rank in &self.ranks {
+            let cta = &mut space.ctas[rank as usize];
+            cta.shared.in_flight.end(ticket);
+            cta.tmem.end_use(ticket);
+        }
+        let macs = u64::from(self.idesc.m) * u64::from(n) * u64::from(self.idesc.k);
+        space.stats.multiply_adds += macs;
+        Ok(Progress::Done)
+    }
+
+    /// The part of D that lies in one CTA: its columns, by row of A in that CTA.
+    fn compute(
+        &self,
+        index: u32,
+        b: &[u8],
+        cta: &Cta,
+        who: &Who,
+    ) -> Result<Vec<[u32; ROWS]>, Box<Fault>> {
+        let (m, n) = (self.idesc.m / self.ranks.len() as u32, self.idesc.n);
+        let a = self.rows_of_a(index, m, cta, who)?;
+        let (scale_a, scale_b, factors) = self.scales;
+        let ids = (self.idesc.scale_a_id, self.idesc.scale_b_id);
+        let scale_a = scales(scale_a, m, factors, ids.0, cta, who)?;
+        let scale_b = scales(scale_b, n, factors, ids.1, cta, who)?;
+        let mut d = vec![[0; ROWS]; n as usize];
+        if self.accumulate {
+            self.read_accumulator(index, m, &mut d, cta, who)?;
+        }
+        if self.idesc.kind == MmaKind::I8 {
+            dense::multiply_integers(
+                (&a, self.idesc.a),
+                (b, self.idesc.b),
+                self.idesc.k as usize,
+                self.accumulate,
+                self.idesc.saturate,
+                &mut d,
+            );
+        } else if self.idesc.scale == Some(ScaleType::Ue4m3) && factors == 4 {
+            let (a, _) = a.as_chunks();
+            let (b, _) = b.as_chunks();
+            let mut panel = block_scaled::Panel::default();
+            panel.load(a, &scale_a, self.idesc.negate_a);
+            let negate = self.idesc.negate_b;
+            block_scaled::multiply(&panel, b, &scale_b, negate, self.accumulate, &mut d);
+        } else {
+            let block = if factors == 0 { 1 } else { self.idesc.k as usize / factors as usize };
+            let mut panel = dense::Panel::default();
+            panel.load(&Operand::of(&self.idesc, true, block), &a, &scale_a);
+            let mut rows = dense::Rows::default();
+            rows.load(&Operand::of(&self.idesc, false, block), b, &scale_b);
+            dense::multiply(
+                &panel,
+                &rows,
+                Accumulate::tcgen05(&self.idesc, self.accumulate),
+                &mut d,
+            );
+        }
+        Ok(d)
+    }
+
+    fn rows_of_a(&self, index: u32, m: u32, cta: &Cta, who: &Who) -> Result<Vec<u8>, Box<Fault>> {
+        let mut a = Vec::with_capacity(m as usize * ROW_BYTES);
+        match &self.a {
+            MmaOperandA::Shared(descriptor) => {
+                gather(descriptor, m, self.idesc.a_mn_major, &self.idesc, cta, who, &mut a)?;
+            }
+            MmaOperandA::Tmem(column) => {
+                for row in 0..m {
+                    let (_, lane, _) = self.layout.cell(index * m + row, 0, self.idesc.n);
+                    for c in 0..ROW_BYTES as u32 / 4 {
+                        let mut word = [0];
+                        cta.tmem.read(column + c, lane as usize, &mut word, who)?;
+                        a.extend_from_slice(&word[0].to_le_bytes());
+                    }
+                }
+            }
+        }
+        Ok(a)
+    }
+
+    fn read_accumulator(
+        &self,
+        index: u32,
+        m: u32,
+        d: &mut [[u32; ROWS]],
+        cta: &Cta,
+        who: &Who,
+    ) -> Result<(), Box<Fault>> {
+        for (n, column) in (0u32..).zip(d.iter_mut()) {
+            if m as usize == ROWS {
+                *column = *cta.tmem.column(self.d + n, tmem::ALL_LANES, who)?;
+            } else {
+                for row in 0..m {
+                    let (_, lane, offset) = self.layout.cell(index * m + row, n, self.idesc.n);
+                    let cell = &mut column[row as usize..][..1];
+                    cta.tmem.read(self.d + offset, lane as usize, cell, who)?;
+                }
+            }
+            if self.scale_input > 0 {
+                // A power of two; what it makes subnormal is rounded to nearest even.
+                let factor = (-(self.scale_input as f32)).exp2();
+                for word in column.iter_mut() {
+                    *word = (f32::from_bits(*word) * factor).to_bits();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_back(&self, index: u32, d: &[[u32; ROWS]], cta: &mut Cta) {
+        let m = self.idesc.m / self.ranks.len() as u32;
+        let disabled = self.disabled[index as usize];
+        for (n, column) in (0u32..).zip(d) {
+            if m as usize == ROWS && disabled == 0 {
+                *cta.tmem.column_mut(self.d + n) = *column;
+                continue;
+            }
+            for row in 0..m {
+                let (_, lane, offset) = self.layout.cell(index * m + row, n, self.idesc.n);
+                if disabled >> lane & 1 == 0 {
+                    cta.tmem.write(self.d + offset, lane as usize, column[row as usize]);
+                }
+            }
+        }
+    }
+}
+
+/// Appends `rows` rows of an operand in shared memory, K-major.
+fn gather(
+    descriptor: &MatrixDescriptor,
+    rows: u32,
+    mn_major: bool,
+    idesc: &InstrDescriptor,
+    cta: &Cta,
+    who: &Who,
+    out: &mut Vec<u8>,
+) -> Result<(), Box<Fault>> {
+    if !mn_major {
+        for row in 0..rows {
+            for byte in [0, 16] {
+                let offset = descriptor.k_major(row, byte);
+                out.extend_from_slice(cta.shared.load(offset, 16, who)?);
+            }
+        }
+        return Ok(());
+    }
+    let element = idesc.element_bits() / 8;
+    for row in 0..rows {
+        for k in 0..idesc.k {
+            let offset = descriptor.mn_major(row * element, k);
+            out.extend_from_slice(cta.shared.load(offset, element, who)?);
+        }
+    }
+    Ok(())
+}
+
+/// The scale factors of `rows` rows. All four copies must be there and agree.
+fn scales(
+    column: u32,
+    rows: u32,
+    factors: u32,
+    id: u32,
+    cta: &Cta,
+    who: &Who,
+) -> Result<Vec<[u8; 4]>, Box<Fault>> {
+    let mut out = vec![[0; 4]; rows as usize];
+    for row in 0..if factors > 0 { rows } else { 0 } {
+        let (lane, offset) = scale_cell(row);
+        let wanted = 0x1_0000_0001_0000_0001_0000_0001_u128 << lane;
+        let cells = cta.tmem.column(column + offset, wanted, who)?;
+        let value = cells[lane as usize];
+        let copies = [32, 64, 96].map(|step| cells[(lane + step) as usize]);
+        if copies.iter().any(|&copy| copy != value) {
+            let message = format!(
+                "the four copies of the scale cell at lane {lane}, column {} differ: {value:#010x}, \
+                 {:#010x}, {:#010x}, {:#010x}",
+                column + offset,
+                copies[0],
+                copies[1],
+                copies[2]
+            );
+            let address = u64::from(lane << 16 | (column + offset));
+            return Err(who.fault(FaultKind::TensorMemory, address, message));
+        }
+        let bytes = value.to_le_bytes();
+        for j in 0..factors {
+            out[row as usize][j as usize] = bytes[(id + j) as usize];
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,195 @@
+//! Control flow, special registers, and what a thread does about its own running.
+
+use super::{Dst, Pred, Slot, Src, Symbol, Width};
+
+/// Where execution goes next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ControlOp {
+    /// `bra`.
+    Branch {
+        /// Instruction index.
+        target: u32,
+        /// `.uni`: all active lanes agree.
+        uniform: bool,
+    },
+    /// `brx.idx`: jumps to `targets[index]`.
+    BranchIndexed {
+        /// A 32-bit index; out of the list is undefined (a fault).
+        index: Src,
+        /// Instruction indices.
+        targets: Box<[u32]>,
+        /// `.uni`.
+        uniform: bool,
+    },
+    /// Jumps to `target` and returns to the next instruction at [`ControlOp::Return`]. Arguments
+    /// and results travel by [`ControlOp::FrameCopy`] before and after. Functions never recurse
+    /// (the decoder refuses recursion), so registers and frames of all functions are disjoint.
+    Call {
+        /// Instruction index of the function's first instruction.
+        target: u32,
+    },
+    /// `ret`: back to the caller, or the end of the thread in the entry itself.
+    Return,
+    /// `exit`: the end of the thread.
+    Exit,
+    /// `trap`.
+    Trap,
+    /// `brkpt`.
+    Breakpoint,
+    /// A call of `__assertfail`: a failed device assertion. The frame offsets say where the
+    /// arguments lie (pointers are generic addresses, 8 bytes; the line is 4 bytes).
+    AssertFail {
+        /// `const char *message`.
+        message: u32,
+        /// `const char *file`.
+        file: u32,
+        /// `unsigned line`.
+        line: u32,
+        /// `const char *function`.
+        function: u32,
+    },
+    /// A call of `vprintf`.
+    Printf {
+        /// Frame offset of `const char *format`.
+        format: u32,
+        /// Frame offset of `void *arguments`.
+        arguments: u32,
+        /// Frame offset of the 32-bit result.
+        result: Option<u32>,
+    },
+    /// Copies bytes inside the lanes' call frames.
+    FrameCopy {
+        /// From this offset.
+        from: u32,
+        /// To this offset.
+        to: u32,
+        /// So many bytes. Bytes that nobody wrote stay unwritten.
+        bytes: u32,
+    },
+    /// `nanosleep`.
+    NanoSleep {
+        /// Nanoseconds, 32 bits.
+        time: Src,
+    },
+    /// `setmaxnreg`.
+    SetMaxNReg {
+        /// `.inc` (else `.dec`).
+        increase: bool,
+        /// Registers per thread, 24..=256, a multiple of 8.
+        count: u32,
+    },
+    /// `griddepcontrol.wait`.
+    GridDependencyWait,
+    /// `griddepcontrol.launch_dependents`.
+    GridLaunchDependents,
+    /// `pmevent`, `.pragma`-like instructions without effect.
+    Nop,
+}
+
+/// Reads what only the machine knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Special {
+    /// `mov` from a special register.
+    Read {
+        /// Where to.
+        dst: Slot,
+        /// Width of the destination register; a narrower special register is zero-extended, a
+        /// wider one truncated.
+        width: Width,
+        /// Which one.
+        name: SpecialName,
+    },
+    /// `mov.pred` from a special register.
+    ReadPred {
+        /// Where to.
+        dst: Pred,
+        /// Which one.
+        name: SpecialName,
+    },
+    /// `mov` of a variable's address, in the variable's own state space.
+    AddressOf {
+        /// Where to.
+        dst: Slot,
+        /// Width of the destination register.
+        width: Width,
+        /// The variable.
+        symbol: Symbol,
+        /// Bytes to add.
+        offset: i64,
+        /// `generic(sym)`: the generic address instead.
+        generic: bool,
+    },
+    /// `createpolicy`: a cache policy, of which only the existence matters here.
+    CreatePolicy {
+        /// A 64-bit register.
+        dst: Slot,
+        /// Operands that are read and otherwise ignored, with their widths.
+        reads: Box<[(Src, Width)]>,
+    },
+    /// `mov.v4.u32 {x,y,z,w}, %tid` and the like.
+    ReadVector {
+        /// x, y, z, w.
+        dst: [Dst; 4],
+        /// The register's `.x`, `.y`, `.z`; w is 0.
+        names: [SpecialName; 3],
+    },
+}
+
+/// A special register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names are PTX's own")]
+pub enum SpecialName {
+    TidX,
+    TidY,
+    TidZ,
+    NtidX,
+    NtidY,
+    NtidZ,
+    LaneId,
+    WarpId,
+    NWarpId,
+    CtaIdX,
+    CtaIdY,
+    CtaIdZ,
+    NCtaIdX,
+    NCtaIdY,
+    NCtaIdZ,
+    SmId,
+    NSmId,
+    GridId,
+    IsExplicitCluster,
+    ClusterIdX,
+    ClusterIdY,
+    ClusterIdZ,
+    NClusterIdX,
+    NClusterIdY,
+    NClusterIdZ,
+    ClusterCtaIdX,
+    ClusterCtaIdY,
+    ClusterCtaIdZ,
+    ClusterNCtaIdX,
+    ClusterNCtaIdY,
+    ClusterNCtaIdZ,
+    ClusterCtaRank,
+    ClusterNCtaRank,
+    LaneMaskEq,
+    LaneMaskLe,
+    LaneMaskLt,
+    LaneMaskGe,
+    LaneMaskGt,
+    Clock,
+    ClockHi,
+    Clock64,
+    GlobalTimer,
+    GlobalTimerLo,
+    GlobalTimerHi,
+    TotalSmemSize,
+    AggrSmemSize,
+    DynamicSmemSize,
+    ReservedSmemOffsetBegin,
+    ReservedSmemOffsetEnd,
+    ReservedSmemOffsetCap,
+    /// Always 0: the fourth component of a vector register, `%pm*`, `%envreg*`,
+    /// `%current_graph_exec`.
+    Zero,
+}

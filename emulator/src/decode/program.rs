@@ -1,0 +1,167 @@
+//! A decoded module: kernels ready to run, and the variables they share.
+
+use super::op::{Instr, Space, Symbol};
+use crate::error::{Ending, Unsupported};
+
+/// A decoded PTX module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// `.version`, major and minor.
+    pub version: (u32, u32),
+    /// `.target`, such as `sm_100a`, without its options.
+    pub target: String,
+    /// The entries, in the order of the text.
+    pub kernels: Vec<Entry>,
+    /// Module-scope variables of `.global` and `.const`.
+    pub globals: Vec<ModuleVar>,
+}
+
+impl Program {
+    /// The kernel of that name, or why it cannot run. `None`: there is no such entry.
+    pub fn kernel(&self, name: &str) -> Option<Result<&Kernel, Ending>> {
+        let entry = self.kernels.iter().find(|entry| entry.name == name)?;
+        Some(entry.kernel.as_ref().map_err(|why| Ending::Unsupported(why.clone())))
+    }
+
+    /// The first thing in any kernel that is not supported.
+    pub fn check(&self) -> Result<(), Ending> {
+        for entry in &self.kernels {
+            if let Err(why) = &entry.kernel {
+                return Err(Ending::Unsupported(why.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One `.entry`: a kernel, or the first thing in it that is not supported. A module may hold
+/// kernels that nobody launches, so their flaws must not stop the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// 1-based line of its declaration.
+    pub line: u32,
+    /// The kernel.
+    pub kernel: Result<Kernel, Unsupported>,
+}
+
+/// An entry together with all functions it calls, as one array of instructions with one register
+/// file: execution starts at instruction 0.
+///
+/// Functions do not recurse, so each has registers, local memory and frame bytes of its own.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Kernel {
+    /// Name of the entry.
+    pub name: String,
+    /// Parameters, in order.
+    pub params: Vec<Param>,
+    /// Size of the parameter block in bytes.
+    pub param_bytes: u32,
+    /// The code of the entry, then of each function that it calls. Every path ends in a `ret`,
+    /// `exit` or `trap`; the decoder adds the `ret` that PTX implies at the end of a body.
+    pub instrs: Vec<Instr>,
+    /// 32-bit register slots.
+    pub slots: u32,
+    /// Predicate registers.
+    pub preds: u32,
+    /// Static `.shared` variables, in layout order.
+    pub shared: Vec<SharedVar>,
+    /// Bytes of static shared memory.
+    pub shared_bytes: u32,
+    /// Alignment of dynamic shared memory; `None` when the kernel declares none.
+    pub dynamic_shared_align: Option<u32>,
+    /// Bytes of local memory per thread.
+    pub local_bytes: u32,
+    /// Bytes of call frame per thread ([`Symbol::Frame`]).
+    pub frame_bytes: u32,
+    /// Performance and launch directives.
+    pub launch: LaunchBounds,
+    /// Where each body starts, for messages: name and first instruction.
+    pub bodies: Vec<(String, u32)>,
+    /// Register names by first slot, for messages; sorted by slot.
+    pub register_names: Vec<(u32, String)>,
+    /// Predicate names, for messages; sorted by index.
+    pub predicate_names: Vec<(u32, String)>,
+}
+
+/// What the directives of an entry demand of its launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaunchBounds {
+    /// `.maxntid`.
+    pub max_threads: Option<[u32; 3]>,
+    /// `.reqntid`.
+    pub required_threads: Option<[u32; 3]>,
+    /// `.minnctapersm`.
+    pub min_ctas_per_sm: Option<u32>,
+    /// `.maxnctapersm`.
+    pub max_ctas_per_sm: Option<u32>,
+    /// `.maxnreg`.
+    pub max_registers: Option<u32>,
+    /// `.explicitcluster`.
+    pub explicit_cluster: bool,
+    /// `.reqnctapercluster`.
+    pub required_cluster: Option<[u32; 3]>,
+    /// `.maxclusterrank`.
+    pub max_cluster_rank: Option<u32>,
+    /// `.blocksareclusters`.
+    pub blocks_are_clusters: bool,
+}
+
+/// One parameter of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Offset in the parameter block.
+    pub offset: u32,
+    /// Size in bytes.
+    pub size: u32,
+    /// Alignment in bytes.
+    pub align: u32,
+}
+
+/// One static shared variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedVar {
+    /// Its name.
+    pub name: String,
+    /// Offset in static shared memory.
+    pub offset: u32,
+    /// Size in bytes.
+    pub size: u32,
+    /// Alignment in bytes.
+    pub align: u32,
+}
+
+/// A module-scope variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleVar {
+    /// Its name.
+    pub name: String,
+    /// [`Space::Global`] or [`Space::Const`].
+    pub space: Space,
+    /// Size in bytes.
+    pub size: u64,
+    /// Alignment in bytes.
+    pub align: u32,
+    /// Declared `.extern`: nothing here defines it.
+    pub external: bool,
+    /// First bytes; the rest, or all of it, is zero as PTX has it.
+    pub init: Vec<u8>,
+    /// Addresses inside `init`.
+    pub relocations: Vec<Relocation>,
+}
+
+/// A place in an initialiser that holds the address of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relocation {
+    /// Offset in the initialiser; the address takes 8 bytes there.
+    pub at: u64,
+    /// The variable: [`Symbol::Global`].
+    pub symbol: Symbol,
+    /// Bytes to add.
+    pub addend: i64,
+    /// `generic(sym)`.
+    pub generic: bool,
+}

@@ -1,0 +1,413 @@
+//! Loads, stores, atomics, and the conversion of addresses.
+
+use super::operand::{addresses, check_read, check_write, lane_fault, read, read32, write};
+use super::{Flow, Step, atomic, unsupported};
+use crate::decode::op::{Atom, AtomKind, Load, MemoryOp, Space as StateSpace, Src, Store, Width};
+use crate::error::{Fault, FaultKind};
+use crate::machine::access::Who;
+use crate::machine::cluster::{Env, Space};
+use crate::machine::registers::{Lane32, Lanes};
+use crate::machine::shared;
+use crate::machine::warp::{Warp, each};
+use crate::machine::window;
+
+/// The longest access of one lane: eight 64-bit elements or two of 128 bits.
+const MAX_BYTES: usize = 64;
+
+pub(super) fn execute(
+    op: &MemoryOp,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<Flow, Box<Fault>> {
+    match op {
+        MemoryOp::Load(load) => self::load(load, env, space, warp, at)?,
+        MemoryOp::Store(store) => self::store(store, env, space, warp, at)?,
+        MemoryOp::Atom(atom) => self::atom(atom, env, space, warp, at)?,
+        MemoryOp::ToGeneric { space: from, dst, src, width } => {
+            let values = read(&warp.regs, *src, *width, at.active)?;
+            let values = values.map(|v| window::generic(*from, v));
+            write(&mut warp.regs, *dst, *width, at.active, &values)?;
+        }
+        MemoryOp::FromGeneric { space: to, dst, src, width } => {
+            let values = read(&warp.regs, *src, *width, at.active)?;
+            let values = values.map(|v| window::specific(*to, v));
+            write(&mut warp.regs, *dst, *width, at.active, &values)?;
+        }
+        MemoryOp::IsSpace { space: asked, dst, src, width } => {
+            let values = read(&warp.regs, *src, *width, at.active)?;
+            let mut answer = 0;
+            for lane in each(at.active) {
+                let is = window::is_in(*asked, values[lane as usize], warp.rank);
+                answer |= u32::from(is) << lane;
+            }
+            warp.regs.set_pred(*dst as usize, at.active, answer);
+        }
+        MemoryOp::MapA { space: kind, dst, src, rank, width } => {
+            let values = read(&warp.regs, *src, *width, at.active)?;
+            let ranks = read32(&warp.regs, *rank, at.active)?;
+            let mut mapped = [0; 32];
+            for lane in each(at.active) {
+                let (address, rank) = (values[lane as usize], ranks[lane as usize]);
+                if rank as usize >= space.ctas.len() {
+                    let message =
+                        format!("mapa to rank {rank} in a cluster of {}", space.ctas.len());
+                    return Err(lane_fault(FaultKind::OutOfBounds, lane, message));
+                }
+                let base = if *kind == StateSpace::Generic { window::SHARED } else { 0 };
+                let offset = shared::offset_of((address - base.min(address)) as u32);
+                mapped[lane as usize] = base + u64::from(shared::address_of(rank, offset));
+            }
+            write(&mut warp.regs, *dst, *width, at.active, &mapped)?;
+        }
+        MemoryOp::GetCtaRank { space: kind, dst, src, width } => {
+            let values = read(&warp.regs, *src, *width, at.active)?;
+            let base = if *kind == StateSpace::Generic { window::SHARED } else { 0 };
+            let ranks = values.map(|v| u64::from(shared::rank_of(v.wrapping_sub(base) as u32)));
+            write(&mut warp.regs, *dst, Width::B32, at.active, &ranks)?;
+        }
+        MemoryOp::Hint { address, discard, .. } => {
+            if *discard {
+                return unsupported("discard.L2");
+            }
+            addresses(env, warp, address, at.active)?;
+        }
+        MemoryOp::StoreBulk { space: kind, address, size } => {
+            let bases = addresses(env, warp, address, at.active)?;
+            let sizes = read(&warp.regs, *size, Width::B64, at.active)?;
+            for lane in each(at.active) {
+                let who = Who::generic(at.lane(lane));
+                let place = place(*kind, bases[lane as usize], warp.rank, &who)?;
+                let zeros = vec![0; (sizes[lane as usize] as usize).min(1 << 18)];
+                access_store(place, &zeros, lane, env, space, warp, &who)?;
+            }
+        }
+    }
+    Ok(Flow::Next)
+}
+
+/// A space and an address in it, after generic addresses are resolved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    space: StateSpace,
+    address: u64,
+}
+
+/// Where an access of `space` goes.
+#[inline]
+pub(super) fn place(
+    space: StateSpace,
+    address: u64,
+    own: u32,
+    who: &Who,
+) -> Result<Place, Box<Fault>> {
+    let (space, address) = match space {
+        StateSpace::Generic => window::resolve(address),
+        StateSpace::Const => (StateSpace::Global, address),
+        space => (space, address),
+    };
+    if space == StateSpace::SharedCta {
+        shared_address(space, address, own, who)?;
+    }
+    Ok(Place { space, address })
+}
+
+/// The 32-bit shared address of an access in a shared space (or generic, which must name shared
+/// memory). `.shared::cta` reaches the own CTA only.
+pub(super) fn shared_address(
+    space: StateSpace,
+    address: u64,
+    own: u32,
+    who: &Who,
+) -> Result<u32, Box<Fault>> {
+    let (space, address) = match space {
+        StateSpace::Generic => window::resolve(address),
+        space => (space, address),
+    };
+    if !matches!(space, StateSpace::SharedCta | StateSpace::SharedCluster) {
+        let message = format!("address {address:#x} of {space:?} where shared memory is needed");
+        return Err(who.fault(FaultKind::OutOfBounds, address, message));
+    }
+    let Ok(short) = u32::try_from(address) else {
+        let message = format!("{address:#x} is no shared address");
+        return Err(who.fault(FaultKind::OutOfBounds, address, message));
+    };
+    if space == StateSpace::SharedCta && shared::rank_of(short) != own {
+        let message = format!(
+            "shared address {address:#x} names the CTA of rank {}, and .shared::cta is the own CTA, \
+             rank {own}",
+            shared::rank_of(short)
+        );
+        return Err(who.fault(FaultKind::OutOfBounds, address, message));
+    }
+    Ok(short)
+}
+
+fn check_alignment(address: u64, bytes: u32, what: &str, who: &Who) -> Result<(), Box<Fault>> {
+    if address.is_multiple_of(bytes.into()) {
+        return Ok(());
+    }
+    let message =
+        format!("{what} of {bytes} bytes at {address:#x}, which is not a multiple of {bytes}");
+    Err(who.fault(FaultKind::Misaligned, address, message))
+}
+
+fn load(
+    load: &Load,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let addresses = addresses(env, warp, &load.address, at.active)?;
+    let width = load.width.bytes();
+    let total = width * load.dst.len() as u32;
+    let slots = load.reg.slots() as usize;
+    let mut values: [Lane32; 16] = [[0; 32]; 16];
+    let mut who = Who::generic(at.actor);
+    for lane in each(at.active) {
+        who.actor.lane = Some(lane);
+        let address = addresses[lane as usize];
+        check_alignment(address, total, "load", &who)?;
+        let place = place(load.space, address, warp.rank, &who)?;
+        let mut bytes = [0; MAX_BYTES];
+        let bytes = &mut bytes[..total as usize];
+        access_load(place, bytes, lane, env, space, warp, &who)?;
+        for (element, chunk) in bytes.chunks_exact(width as usize).enumerate() {
+            let out = &mut values[element * slots..];
+            if load.width == Width::B128 {
+                for (slot, word) in chunk.chunks_exact(4).enumerate() {
+                    out[slot][lane as usize] =
+                        u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                }
+                continue;
+            }
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let mut value = u64::from_le_bytes(word);
+            if load.signed {
+                let shift = 64 - load.width.bits();
+                value = ((value << shift) as i64 >> shift) as u64;
+            }
+            out[0][lane as usize] = match load.reg {
+                Width::B8 => value as u8 as u32,
+                Width::B16 => value as u16 as u32,
+                _ => value as u32,
+            };
+            if slots == 2 {
+                out[1][lane as usize] = (value >> 32) as u32;
+            }
+        }
+    }
+    for (element, dst) in load.dst.iter().enumerate() {
+        let Some(dst) = dst else { continue };
+        for slot in 0..slots {
+            check_write(&warp.regs, dst + slot as u32, at.active)?;
+            warp.regs.set(*dst as usize + slot, at.active, &values[element * slots + slot]);
+        }
+    }
+    Ok(())
+}
+
+/// The slots of an operand of any width.
+fn read_slots(
+    warp: &Warp,
+    src: Src,
+    width: Width,
+    lanes: Lanes,
+) -> Result<[Lane32; 4], Box<Fault>> {
+    let mut out = [[0; 32]; 4];
+    match src {
+        Src::Imm(value) => {
+            out[0] = [value as u32; 32];
+            out[1] = [(value >> 32) as u32; 32];
+        }
+        Src::Reg(slot) => {
+            for (i, value) in (0..width.slots()).zip(&mut out) {
+                check_read(&warp.regs, slot + i, lanes)?;
+                *value = warp.regs.words[(slot + i) as usize];
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn store(
+    store: &Store,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let addresses = addresses(env, warp, &store.address, at.active)?;
+    let width = store.width.bytes() as usize;
+    let total = width * store.src.len();
+    // Up to 64 bytes a lane.
+    let mut data = [[0u8; MAX_BYTES]; 32];
+    for (element, &src) in store.src.iter().enumerate() {
+        let words = read_slots(warp, src, store.width, at.active)?;
+        for lane in each(at.active) {
+            let out = &mut data[lane as usize][element * width..(element + 1) * width];
+            for (slot, chunk) in out.chunks_mut(4).enumerate() {
+                let bytes = words[slot][lane as usize].to_le_bytes();
+                chunk.copy_from_slice(&bytes[..chunk.len()]);
+            }
+        }
+    }
+    let mut who = Who::generic(at.actor);
+    for lane in each(at.active) {
+        who.actor.lane = Some(lane);
+        let address = addresses[lane as usize];
+        check_alignment(address, total as u32, "store", &who)?;
+        let place = place(store.space, address, warp.rank, &who)?;
+        access_store(place, &data[lane as usize][..total], lane, env, space, warp, &who)?;
+    }
+    Ok(())
+}
+
+/// Loads bytes from wherever `place` is.
+pub(super) fn access_load(
+    place: Place,
+    out: &mut [u8],
+    lane: u32,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &Warp,
+    who: &Who,
+) -> Result<(), Box<Fault>> {
+    let address = place.address;
+    match place.space {
+        StateSpace::SharedCta | StateSpace::SharedCluster => {
+            let short = shared_address(place.space, address, warp.rank, who)?;
+            let (cta, offset) = space.shared(short, who)?;
+            out.copy_from_slice(cta.shared.load(offset, out.len() as u32, who)?);
+            Ok(())
+        }
+        StateSpace::Local => warp.local.load(lane, address, out, who),
+        StateSpace::ParamFrame => warp.frame.load(lane, address, out, who),
+        StateSpace::ParamEntry => {
+            let source = usize::try_from(address)
+                .ok()
+                .and_then(|start| env.params.get(start..start.checked_add(out.len())?));
+            let Some(source) = source else {
+                let message = format!(
+                    "{} bytes at {address:#x} of a parameter block of {}",
+                    out.len(),
+                    env.params.len()
+                );
+                return Err(who.fault(FaultKind::OutOfBounds, address, message));
+            };
+            out.copy_from_slice(source);
+            Ok(())
+        }
+        StateSpace::Global | StateSpace::Const | StateSpace::Generic => {
+            if out.len() <= 8 {
+                let word = env.global.load_scalar(address, out.len(), who)?.to_le_bytes();
+                out.copy_from_slice(&word[..out.len()]);
+                Ok(())
+            } else {
+                env.global.load(address, out, who)
+            }
+        }
+    }
+}
+
+/// Stores bytes to wherever `place` is.
+pub(super) fn access_store(
+    place: Place,
+    data: &[u8],
+    lane: u32,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    who: &Who,
+) -> Result<(), Box<Fault>> {
+    let address = place.address;
+    match place.space {
+        StateSpace::SharedCta | StateSpace::SharedCluster => {
+            let short = shared_address(place.space, address, warp.rank, who)?;
+            let (cta, offset) = space.shared(short, who)?;
+            cta.shared.store(offset, data, who)
+        }
+        StateSpace::Local => warp.local.store(lane, address, data, who),
+        StateSpace::ParamFrame => warp.frame.store(lane, address, data, who),
+        StateSpace::ParamEntry => {
+            let message = "store to the parameters of the entry";
+            Err(who.fault(FaultKind::OutOfBounds, address, message))
+        }
+        StateSpace::Global | StateSpace::Const | StateSpace::Generic => {
+            if data.len() <= 8 && data.len().is_power_of_two() {
+                let mut word = [0; 8];
+                word[..data.len()].copy_from_slice(data);
+                env.global.store_scalar(address, data.len(), u64::from_le_bytes(word), who)
+            } else {
+                env.global.store(address, data, who)
+            }
+        }
+    }
+}
+
+fn atom(
+    atom: &Atom,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let width = atom.ty.width();
+    if width == Width::B128 {
+        return unsupported("128-bit atomics");
+    }
+    let addresses = addresses(env, warp, &atom.address, at.active)?;
+    let bytes = width.bytes();
+    let total = bytes * atom.b.len() as u32;
+    let comparand = match atom.c {
+        Some(c) => read(&warp.regs, c, width, at.active)?,
+        None => [0; 32],
+    };
+    let mut olds = vec![[0; 32]; atom.b.len()];
+    let mut who = Who::generic(at.actor);
+    for (element, &b) in atom.b.iter().enumerate() {
+        let operands = read(&warp.regs, b, width, at.active)?;
+        for lane in each(at.active) {
+            who.actor.lane = Some(lane);
+            let base = addresses[lane as usize];
+            check_alignment(base, total, "atomic", &who)?;
+            let address = base + u64::from(bytes) * element as u64;
+            let place = place(atom.space, address, warp.rank, &who)?;
+            let (b, c) = (operands[lane as usize], comparand[lane as usize]);
+            let change = |old| {
+                if atom.kind == AtomKind::Exch {
+                    b
+                } else {
+                    atomic::apply(atom.kind, atom.ty, old, b, c)
+                }
+            };
+            olds[element][lane as usize] = match place.space {
+                StateSpace::SharedCta | StateSpace::SharedCluster => {
+                    let short = shared_address(place.space, place.address, warp.rank, &who)?;
+                    let (cta, offset) = space.shared(short, &who)?;
+                    let old = cta.shared.load_scalar(offset, bytes, &who)?;
+                    let new = change(old).to_le_bytes();
+                    cta.shared.store(offset, &new[..bytes as usize], &who)?;
+                    old
+                }
+                StateSpace::Global => {
+                    env.global.update(place.address, bytes as usize, &who, change)?
+                }
+                other => {
+                    let message = format!("atomic on an address of {other:?}");
+                    return Err(who.fault(FaultKind::OutOfBounds, address, message));
+                }
+            };
+        }
+    }
+    space.events += 1;
+    for (dst, old) in atom.dst.iter().zip(&olds) {
+        if let Some(dst) = dst {
+            write(&mut warp.regs, *dst, width, at.active, old)?;
+        }
+    }
+    Ok(())
+}

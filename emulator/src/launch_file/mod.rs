@@ -1,0 +1,200 @@
+//! The launch file: which PTX to run, on which buffers, with which arguments.
+//!
+//! [`Job::read`] does everything that does not depend on the schedule, once: the JSON, the modules,
+//! the buffers' content. [`Job::run`] runs all launches under one seed on fresh memory, and
+//! [`Job::run_seeds`] compares several. Outputs reach the disk only through [`Job::write`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use ptx_emulator::launch_file::Job;
+//!
+//! let job = Job::read(Path::new("launch.json"))?;
+//! let outcome = job.run(job.seed())?;
+//! job.write(&outcome)?;
+//! # Ok::<(), ptx_emulator::error::Ending>(())
+//! ```
+
+mod compare;
+mod memory;
+mod output;
+mod params;
+pub mod schema;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use memory::Content;
+pub use output::{LaunchStats, Outcome, OutputBuffer};
+use schema::LaunchFile;
+
+use crate::decode::{self, program::Program};
+use crate::error::{Ending, Malformed};
+use crate::run::{Device, Launch, Options};
+
+fn malformed(place: impl Into<String>, what: impl Into<String>) -> Ending {
+    Ending::Malformed(Malformed { place: place.into(), what: what.into() })
+}
+
+/// A launch file that was read and checked, ready to run any number of times.
+#[derive(Debug)]
+pub struct Job {
+    file: LaunchFile,
+    /// Where paths start.
+    directory: PathBuf,
+    programs: BTreeMap<String, Program>,
+    contents: Vec<Content>,
+}
+
+/// The end of the one schedule, of several, that is told about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedEnding {
+    /// Its seed.
+    pub seed: u64,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+impl Job {
+    /// Reads a launch file, its modules and the files of its buffers.
+    ///
+    /// # Errors
+    /// `Malformed` with the field or the file, `Unsupported` with the PTX line.
+    pub fn read(path: &Path) -> Result<Job, Ending> {
+        let place = path.display().to_string();
+        let text = std::fs::read(path).map_err(|why| malformed(&place, why.to_string()))?;
+        let file: LaunchFile =
+            serde_json::from_slice(&text).map_err(|why| malformed(&place, why.to_string()))?;
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        Job::new(file, directory)
+    }
+
+    /// Checks a launch file whose paths start at `directory`.
+    ///
+    /// # Errors
+    /// As [`Job::read`].
+    pub fn new(file: LaunchFile, directory: PathBuf) -> Result<Job, Ending> {
+        let mut programs = BTreeMap::new();
+        for (name, path) in &file.modules {
+            programs.insert(name.clone(), load_module(name, &directory.join(path), &file)?);
+        }
+        for (i, launch) in file.launches.iter().enumerate() {
+            let Some(program) = programs.get(&launch.module) else {
+                let names: Vec<&String> = programs.keys().collect();
+                let what = format!("no module `{}`; the modules are {names:?}", launch.module);
+                return Err(malformed(format!("launches[{i}].module"), what));
+            };
+            if program.kernel(&launch.entry).is_none() {
+                let names: Vec<&String> = program.kernels.iter().map(|e| &e.name).collect();
+                let what = format!("no entry `{}`; the module has {names:?}", launch.entry);
+                return Err(malformed(format!("launches[{i}].entry"), what));
+            }
+        }
+        for (name, path) in &file.outputs {
+            let place = format!("outputs.{name}");
+            if !file.buffers.contains_key(name) {
+                return Err(malformed(place, format!("there is no buffer `{name}`")));
+            }
+            let path = directory.join(path);
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+            if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+                let what = format!("{} cannot be written: no such folder", path.display());
+                return Err(malformed(place, what));
+            }
+        }
+        let contents = memory::load(&file.buffers, &directory)?;
+        Ok(Job { file, directory, programs, contents })
+    }
+
+    /// The seed that the file names.
+    pub fn seed(&self) -> u64 {
+        self.file.seed
+    }
+
+    /// Runs all launches in order on fresh memory under one schedule.
+    ///
+    /// # Errors
+    /// The first ending that is not good.
+    pub fn run(&self, seed: u64) -> Result<Outcome, Ending> {
+        let mut device = Device::new();
+        let addresses = memory::allocate(&self.contents, &mut device.memory)?;
+        let mut modules = BTreeMap::new();
+        for (name, program) in &self.programs {
+            modules.insert(name.as_str(), device.load(program.clone())?);
+        }
+        let mut stats = vec![];
+        for (i, launch) in self.file.launches.iter().enumerate() {
+            let place = format!("launches[{i}]");
+            let module = &modules[launch.module.as_str()];
+            let kernel = match module.program.kernel(&launch.entry) {
+                Some(kernel) => kernel?,
+                None => unreachable!("bug: Job::new checked the entries"),
+            };
+            let params = params::block(kernel, &launch.params, &addresses, &place)?;
+            let what = Launch {
+                entry: launch.entry.clone(),
+                grid: launch.grid,
+                block: launch.block,
+                cluster: launch.cluster,
+                dynamic_shared: launch.dynamic_shared,
+                params,
+            };
+            let mut options = Options { seed, ..Options::default() };
+            if let Some(limit) = self.file.limits.instructions {
+                options.instruction_limit = limit;
+            }
+            let counts = device.launch(module, &what, &options)?;
+            stats.push(LaunchStats { entry: launch.entry.clone(), stats: counts });
+        }
+        self.collect(&device, &addresses, stats)
+    }
+
+    /// Reads back the outputs, or all buffers when the file names none.
+    fn collect(
+        &self,
+        device: &Device,
+        addresses: &memory::Addresses,
+        launches: Vec<LaunchStats>,
+    ) -> Result<Outcome, Ending> {
+        let all = self.file.outputs.is_empty();
+        let names: Vec<&String> = if all {
+            self.file.buffers.keys().collect()
+        } else {
+            self.file.outputs.keys().collect()
+        };
+        let mut buffers = vec![];
+        for name in names {
+            let (address, bytes) = addresses.buffer(name, "outputs")?;
+            let Some(content) = device.memory.read_back(address, bytes) else {
+                unreachable!("bug: buffer {name} is not where it was allocated");
+            };
+            let path = self.file.outputs.get(name).map(|path| self.directory.join(path));
+            let (bytes, unwritten) = (content.bytes, content.unwritten);
+            buffers.push(OutputBuffer { name: name.clone(), path, bytes, unwritten });
+        }
+        Ok(Outcome { buffers, launches })
+    }
+}
+
+fn load_module(name: &str, path: &Path, file: &LaunchFile) -> Result<Program, Ending> {
+    let field = format!("modules.{name}");
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|why| malformed(&field, format!("{shown}: {why}")))?;
+    let in_file = |ending: Ending| match ending {
+        Ending::Malformed(why) => malformed(format!("{shown}: {}", why.place), why.what),
+        other => other,
+    };
+    let program = decode::program(&bytes).map_err(in_file)?;
+    if let Some(device) = &file.target {
+        match target::runs(device, &program.target) {
+            Ok(true) => {}
+            Ok(false) => {
+                let what = format!("{shown} is for {}, which {device} cannot run", program.target);
+                return Err(malformed(field, what));
+            }
+            Err(why) => return Err(malformed("target", why)),
+        }
+    }
+    Ok(program)
+}

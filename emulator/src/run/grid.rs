@@ -1,0 +1,147 @@
+//! All clusters of a launch: in parallel where they are independent, interleaved on one thread
+//! where they communicate.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rayon::prelude::*;
+
+use super::scheduler::ClusterRun;
+use super::{Options, SM_COUNT, Stats};
+use crate::decode::op::{BulkDirection, CopyOp, MemoryOp, Op, Order, Space, TensorDirection};
+use crate::decode::program::Kernel;
+use crate::error::{Ending, Fault};
+use crate::machine::cluster::Env;
+
+/// A launch, checked.
+pub(super) struct Grid<'a> {
+    pub(super) env: &'a Env<'a>,
+    /// Shared memory of a CTA, from the first user byte.
+    pub(super) shared_bytes: u32,
+    pub(super) options: &'a Options,
+}
+
+/// Whether CTAs of different clusters may depend on each other.
+fn communicates(kernel: &Kernel) -> bool {
+    let device_wide = |space: Space| matches!(space, Space::Global | Space::Generic);
+    kernel.instrs.iter().any(|instr| match &instr.op {
+        Op::Memory(MemoryOp::Load(load)) => load.order != Order::Weak && device_wide(load.space),
+        Op::Memory(MemoryOp::Store(store)) => {
+            store.order != Order::Weak && device_wide(store.space)
+        }
+        Op::Memory(MemoryOp::Atom(atom)) => device_wide(atom.space),
+        Op::Copy(CopyOp::Tensor(copy)) => matches!(copy.direction, TensorDirection::Reduce(_)),
+        Op::Copy(CopyOp::Bulk(copy)) => {
+            copy.reduce.is_some() && copy.direction == BulkDirection::SharedToGlobal
+        }
+        Op::Copy(CopyOp::TryCancel { .. }) => true,
+        _ => false,
+    })
+}
+
+/// Runs every cluster.
+pub(super) fn run(grid: &Grid<'_>) -> Result<Stats, Ending> {
+    let env = grid.env;
+    let clusters: [u32; 3] = std::array::from_fn(|i| env.grid[i] / env.cluster[i]);
+    let count = clusters.iter().map(|&n| n as usize).product();
+    let result = if communicates(env.kernel) {
+        interleaved(grid, clusters, count)
+    } else {
+        parallel(grid, clusters, count)
+    };
+    result.map_err(|fault| Ending::from(*fault))
+}
+
+/// Cluster coordinates from the linear index.
+fn coordinates(index: usize, clusters: [u32; 3]) -> [u32; 3] {
+    let index = index as u32;
+    [index % clusters[0], index / clusters[0] % clusters[1], index / clusters[0] / clusters[1]]
+}
+
+/// A seed of its own for each cluster.
+fn seed_of(seed: u64, index: usize) -> u64 {
+    // SplitMix64: neighbouring inputs give unrelated outputs.
+    let mut z = seed.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3]) -> ClusterRun {
+    let seed = grid.options.seed;
+    ClusterRun::new(
+        grid.env,
+        coordinates(index, clusters),
+        grid.shared_bytes,
+        // The temperament goes by the seed itself, so that a few seeds cover all of them.
+        seed.wrapping_add(index as u64),
+        seed_of(seed, index),
+    )
+}
+
+fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
+    // The fault of the first cluster is reported, whichever thread is faster: later clusters need
+    // not run once an earlier one has failed.
+    let failed = AtomicUsize::new(usize::MAX);
+    let results: Vec<Option<Result<Stats, Box<Fault>>>> = (0..count)
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|index| {
+            if failed.load(Relaxed) < index {
+                return None;
+            }
+            let mut cluster = start(grid, index, clusters);
+            let mut result = Ok(false);
+            while matches!(result, Ok(false)) {
+                result = cluster.advance(grid.env, grid.options, u32::MAX);
+            }
+            if result.is_err() {
+                failed.fetch_min(index, Relaxed);
+            }
+            Some(result.map(|_| cluster.stats()))
+        })
+        .collect();
+    let mut total = Stats::default();
+    for result in results.into_iter().flatten() {
+        total += result?;
+    }
+    Ok(total)
+}
+
+fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
+    let mut rng = SmallRng::seed_from_u64(seed_of(grid.options.seed, usize::MAX - 1));
+    let ctas: u32 = grid.env.cluster.iter().product();
+    let resident = (SM_COUNT / ctas).max(1) as usize;
+    // Hardware starts CTAs roughly in order and promises nothing.
+    let mut waiting: Vec<usize> = (0..count).rev().collect();
+    if grid.options.seed % 2 == 1 {
+        waiting.shuffle(&mut rng);
+    }
+    let mut running: Vec<ClusterRun> = vec![];
+    let mut total = Stats::default();
+    loop {
+        while running.len() < resident
+            && let Some(index) = waiting.pop()
+        {
+            running.push(start(grid, index, clusters));
+        }
+        if running.is_empty() {
+            return Ok(total);
+        }
+        let chosen = rng.random_range(0..running.len());
+        let quanta = rng.random_range(1..64);
+        // The clusters that cluster launch control may still take.
+        let first_ctas = |index: &usize| {
+            let at = coordinates(*index, clusters);
+            std::array::from_fn(|i| at[i] * grid.env.cluster[i])
+        };
+        running[chosen].space.unstarted = waiting.iter().map(first_ctas).collect();
+        let done = running[chosen].advance(grid.env, grid.options, quanta)?;
+        waiting.truncate(running[chosen].space.unstarted.len());
+        if done {
+            total += running.swap_remove(chosen).stats();
+        }
+    }
+}

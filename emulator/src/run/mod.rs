@@ -1,0 +1,114 @@
+//! Running kernels: device, module, launch.
+
+mod grid;
+mod launch;
+mod scheduler;
+mod stats;
+
+pub use launch::{Launch, Module};
+pub use stats::Stats;
+
+use crate::decode::op::Symbol;
+use crate::decode::program::Program;
+use crate::error::{Ending, Malformed, Unsupported};
+use crate::machine::global::GlobalMemory;
+
+/// Multiprocessors of the device that is emulated: how many CTAs are resident at a time.
+pub const SM_COUNT: u32 = 148;
+
+/// How the open questions of the ISA are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ordering {
+    /// By the written guarantee alone.
+    #[default]
+    Strict,
+    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order.
+    Hardware,
+}
+
+/// How to run a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Decides every choice of the schedule; the same seed gives the same run.
+    pub seed: u64,
+    /// Thread-instructions that one cluster may execute before the run counts as a livelock.
+    pub instruction_limit: u64,
+    /// Strict or as hardware.
+    pub ordering: Ordering,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { seed: 0, instruction_limit: 5_000_000_000, ordering: Ordering::Strict }
+    }
+}
+
+/// A device: global memory, which outlives launches.
+#[derive(Debug, Default)]
+pub struct Device {
+    /// Device memory.
+    pub memory: GlobalMemory,
+}
+
+impl Device {
+    /// A device without buffers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a program's module-scope variables part of device memory.
+    ///
+    /// # Errors
+    /// When a variable is `.extern`, or an initialiser cannot be resolved.
+    pub fn load(&mut self, program: Program) -> Result<Module, Ending> {
+        let mut addresses = vec![];
+        for variable in &program.globals {
+            if variable.external {
+                let what = format!("the .extern variable '{}'", variable.name);
+                return Err(Ending::Unsupported(Unsupported { what, line: 0 }));
+            }
+            let bytes = variable.size as usize;
+            let align = u64::from(variable.align.max(1));
+            addresses.push(self.memory.allocate(&variable.name, bytes, align));
+        }
+        for (variable, &address) in program.globals.iter().zip(&addresses) {
+            let mut bytes = variable.init.clone();
+            bytes.resize(variable.size as usize, 0);
+            for relocation in &variable.relocations {
+                let Symbol::Global(index) = relocation.symbol else {
+                    let what =
+                        format!("an initialiser of '{}' that names no variable", variable.name);
+                    return Err(Ending::Unsupported(Unsupported { what, line: 0 }));
+                };
+                let value = addresses[index as usize].wrapping_add_signed(relocation.addend);
+                let start = relocation.at as usize;
+                let Some(place) = bytes.get_mut(start..start + 8) else {
+                    return Err(Ending::Malformed(Malformed {
+                        place: format!("initialiser of '{}'", variable.name),
+                        what: "an address that does not fit into the variable".to_owned(),
+                    }));
+                };
+                place.copy_from_slice(&value.to_le_bytes());
+            }
+            self.memory.upload(address, &bytes);
+            if variable.space == crate::decode::op::Space::Const {
+                self.memory.protect(address);
+            }
+        }
+        Ok(Module { program, globals: addresses })
+    }
+
+    /// Runs one launch to its end.
+    ///
+    /// # Errors
+    /// A fault of the program, something it uses that is not supported, or launch parameters that
+    /// do not fit the entry.
+    pub fn launch(
+        &self,
+        module: &Module,
+        launch: &Launch,
+        options: &Options,
+    ) -> Result<Stats, Ending> {
+        launch::run(&self.memory, module, launch, options)
+    }
+}
