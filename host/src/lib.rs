@@ -70,4 +70,4 @@ pub use error::{Error, Result};
 pub use formats::nvfp4::{Nvfp4Matrix, TensorScale};
 pub use launch::dual_gemm;
 pub use plan::Plan;
-pub use problem::{Inputs, OutputType, Problem};
+pub use problem::{ActivationType, Inputs, OutputType, Problem};

@@ -1,5 +1,7 @@
 //! The project's commands. `cargo xtask --help` lists them.
 
+#[cfg(feature = "cuda")]
+mod bench;
 mod build_ptx;
 mod tidy;
 mod verify;
@@ -23,6 +25,9 @@ enum Command {
     BuildPtx(build_ptx::Options),
     /// Execute the kernels on the emulator and judge every bit of what they compute.
     Verify(verify::Options),
+    /// Time the kernels on a CUDA device, with outputs checked.
+    #[cfg(feature = "cuda")]
+    Bench(bench::Options),
     /// Check the house rules that no compiler checks.
     Tidy,
 }
@@ -31,6 +36,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::BuildPtx(options) => build_ptx::run(&options),
         Command::Verify(options) => verify::run(&options),
+        #[cfg(feature = "cuda")]
+        Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {
