@@ -22,6 +22,7 @@ pub enum Half {
 }
 
 const SIGNS: u32 = 0x8000_8000;
+const BYTE_SIGNS: u32 = 0x8080_8080;
 /// Where exponent and mantissa of an e2m1 go in f16: the value is then e2m1 · 2⁻¹⁴.
 const F16_MAGNITUDES: u32 = 0x0e00_0e00;
 /// Where exponent and mantissa of a ue4m3 go in f16: the value is then ue4m3 · 2⁻⁸.
@@ -37,40 +38,48 @@ const BF16_2_120: u32 = 0x7b80_7b80;
 /// 2¹¹⁹ twice, in bf16.
 const BF16_2_119: u32 = 0x7b00_7b00;
 
-/// The scales of 4 neighbouring blocks, each twice in a word, ready for [`decode`].
+/// The scales of 2 neighbouring blocks, the low bytes of `two`, each twice in a word, ready for
+/// [`decode`].
 #[inline(always)]
-pub fn decode_scales(half: Half, four: u32) -> [u32; 4] {
-    let (even, odd) = match half {
-        Half::F16 => (
-            mul_rn_f16x2((four << 7) & F16_SCALES, F16_2_15),
-            mul_rn_f16x2((four >> 1) & F16_SCALES, F16_2_15),
-        ),
+pub fn decode_scales(half: Half, two: u32) -> [u32; 2] {
+    let scales = match half {
+        Half::F16 => {
+            let bits = (two << 7) & (F16_SCALES & 0xffff) | (two << 15) & (F16_SCALES & !0xffff);
+            mul_rn_f16x2(bits, F16_2_15)
+        }
         Half::Bf16 => {
-            let scaled =
-                |bits| mul_rn_bf16x2(mul_rn_bf16x2(bits & BF16_SCALES, BF16_2_120), BF16_2_119);
-            (scaled(four << 4), scaled(four >> 4))
+            let bits = (two << 4) & (BF16_SCALES & 0xffff) | (two << 12) & (BF16_SCALES & !0xffff);
+            mul_rn_bf16x2(mul_rn_bf16x2(bits, BF16_2_120), BF16_2_119)
         }
     };
-    [both_low(even), both_low(odd), both_high(even), both_high(odd)]
+    [scales & 0xffff | scales << 16, scales >> 16 | scales & !0xffff]
 }
 
 /// Eight elements of one block as four pairs, times their scale and 2⁻⁷.
 #[inline(always)]
 pub fn decode(half: Half, eight: u32, scale: u32) -> [u32; 4] {
     let w = eight;
-    let signs = [w << 12, w << 8, w << 4, w];
-    let (magnitudes, mask) = match half {
-        Half::F16 => ([w << 9, w << 5, w << 1, w >> 3], F16_MAGNITUDES),
-        Half::Bf16 => ([w << 6, w << 2, w >> 2, w >> 6], BF16_MAGNITUDES),
-    };
-    let pair = |i: usize| {
-        let bits = signs[i] & SIGNS | magnitudes[i] & mask;
-        match half {
-            Half::F16 => mul_rn_f16x2(bits, scale),
-            Half::Bf16 => mul_rn_bf16x2(bits, scale),
+    match half {
+        Half::F16 => {
+            // An e2m1 fits the upper byte of an f16. Signs and magnitudes meet in all four bytes of
+            // a word at once; what else is in the bytes goes when they are spread.
+            let odd = w & BYTE_SIGNS | (w >> 3) & !BYTE_SIGNS;
+            let even = (w << 4) & BYTE_SIGNS | (w << 1) & !BYTE_SIGNS;
+            let scaled = |bits: u32| mul_rn_f16x2(bits & (SIGNS | F16_MAGNITUDES), scale);
+            [scaled(even << 8), scaled(odd << 8), scaled(even), scaled(odd)]
         }
-    };
-    [pair(0), pair(1), pair(2), pair(3)]
+        Half::Bf16 => {
+            let scaled = |signs: u32, magnitudes: u32| {
+                mul_rn_bf16x2(signs & SIGNS | magnitudes & BF16_MAGNITUDES, scale)
+            };
+            [
+                scaled(w << 12, w << 6),
+                scaled(w << 8, w << 2),
+                scaled(w << 4, w >> 2),
+                scaled(w, w >> 6),
+            ]
+        }
+    }
 }
 
 /// Eight 16-bit elements in the order of [`decode`].
@@ -83,14 +92,4 @@ pub fn permute(eight: [u32; 4]) -> [u32; 4] {
         w23 & 0xffff | w67 << 16,
         w23 >> 16 | w67 & 0xffff_0000,
     ]
-}
-
-#[inline(always)]
-fn both_low(pair: u32) -> u32 {
-    pair & 0xffff | pair << 16
-}
-
-#[inline(always)]
-fn both_high(pair: u32) -> u32 {
-    pair >> 16 | pair & 0xffff_0000
 }

@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
                 for split in 1..=8.min(k.div_ceil(256) as u32) {
                     let plan = sm90::with_tile(&problem, tokens, split, device.sm_count())?;
                     let ctas: u32 = plan.grid.iter().product();
-                    if split == 1 || ctas <= 2 * device.sm_count() {
+                    if split == 1 || ctas <= 3 * device.sm_count() {
                         plans.push(plan);
                     }
                 }
@@ -81,8 +81,9 @@ pub fn run(options: &Options) -> Result<()> {
             let weights = (2 * n * k / 16 * 9) as f64;
             let (tile, split) = (plan.tile[0], plan.cluster[0]);
             println!(
-                "{m:>5} {n:>5} {k:>5}  {:<5}  {tile:>3}x128 {split:>5}  {median:>9.2}  {low:>7.2}..{high:<7.2} {:>7.1}  {:>8.0}",
+                "{m:>5} {n:>5} {k:>5}  {:<5}  {tile:>3}x{:<3} {split:>5}  {median:>9.2}  {low:>7.2}..{high:<7.2} {:>7.1}  {:>8.0}",
                 activations.name(),
+                plan.tile[1],
                 problem.flops() / median / 1e6,
                 weights / median / 1e3,
             );

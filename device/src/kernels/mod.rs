@@ -12,7 +12,7 @@ pub mod sm100_nvfp4_dual_gemm;
 pub mod sm90_nvfp4_dual_gemm;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
-use crate::tile::sm90::{STAGE_K, Sm90Geometry, Sm90SmemMap, WEIGHT_ROWS};
+use crate::tile::sm90::{STAGE_K, Sm90Geometry, Sm90SmemMap};
 use crate::tile::smem_map::SmemMap;
 
 /// Element type of C.
@@ -35,6 +35,8 @@ pub struct KernelDecl {
     pub block: [u32; 3],
     /// CTAs per cluster; becomes `.reqnctapercluster` where it is not 1.
     pub cluster: [u32; 3],
+    /// CTAs that an SM must have registers for; becomes `.minnctapersm`.
+    pub ctas_per_sm: u32,
     /// Bytes of dynamic shared memory.
     pub dynamic_shared: u32,
     /// C rows per CTA.
@@ -56,6 +58,7 @@ const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
         arch: "sm_100f",
         block: [192, 1, 1],
         cluster: [1, 1, 1],
+        ctas_per_sm: 1,
         dynamic_shared: SmemMap::new(geometry).dynamic_bytes(),
         tile_m: TILE_M,
         tile_n,
@@ -78,9 +81,10 @@ const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
         block: [384, 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
+        ctas_per_sm: geometry.ctas_per_sm,
         dynamic_shared: Sm90SmemMap::new(geometry).dynamic_bytes(),
         tile_m: tokens,
-        tile_n: WEIGHT_ROWS,
+        tile_n: geometry.rows,
         tile_k: STAGE_K,
         stages: geometry.weight_stages,
         output: None,
@@ -93,13 +97,13 @@ pub const KERNELS: &[KernelDecl] = &[
     sm100("nvfp4_dual_gemm_sm100_128x128_bf16", 128, Output::Bf16),
     sm100("nvfp4_dual_gemm_sm100_128x64_f16", 64, Output::F16),
     sm100("nvfp4_dual_gemm_sm100_128x64_bf16", 64, Output::Bf16),
-    sm90("nvfp4_dual_gemm_sm90_8x128_f16", 8),
-    sm90("nvfp4_dual_gemm_sm90_16x128_f16", 16),
+    sm90("nvfp4_dual_gemm_sm90_8x64_f16", 8),
+    sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16),
     sm90("nvfp4_dual_gemm_sm90_32x128_f16", 32),
     sm90("nvfp4_dual_gemm_sm90_64x128_f16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
-    sm90("nvfp4_dual_gemm_sm90_8x128_bf16", 8),
-    sm90("nvfp4_dual_gemm_sm90_16x128_bf16", 16),
+    sm90("nvfp4_dual_gemm_sm90_8x64_bf16", 8),
+    sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16),
     sm90("nvfp4_dual_gemm_sm90_32x128_bf16", 32),
     sm90("nvfp4_dual_gemm_sm90_64x128_bf16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128),

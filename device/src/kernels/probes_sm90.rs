@@ -30,6 +30,7 @@ probes! {
     probe_cluster_nctarank(out: *mut u32) keep(out, cluster::cluster_nctarank());
     probe_mapa(out: *mut u32, at: u32, rank: u32) keep(out, cluster::mapa(SharedAddr(at), rank).0);
     probe_barrier_cluster_arrive() cluster::barrier_cluster_arrive();
+    probe_barrier_cluster_arrive_relaxed() cluster::barrier_cluster_arrive_relaxed();
     probe_barrier_cluster_wait() cluster::barrier_cluster_wait();
     probe_ld_shared_cluster_v4_f32(out: *mut [f32; 4], at: u32)
         keep(out, cluster::ld_shared_cluster_v4_f32(SharedAddr(at)));

@@ -6,7 +6,7 @@
 //!           SFA, SFB1, SFB2: ue4m3, one per 16 along K, 128×4 blocked, batches one after another
 //!           C [L, M, N]: f16 or bf16, rows `ldc` elements apart
 //!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
-//! Grid      x: tiles of 128 columns, each by all CTAs of one cluster, which split K; y: tiles along
+//! Grid      x: tiles of 64 or 128 columns, each by all CTAs of one cluster, which split K; y: tiles along
 //!           M; z: batches
 //! Roles     two consumer warpgroups | one producer warpgroup
 //! Barriers  TMA --weights_arrived[weight stage]--> consumers
@@ -14,8 +14,8 @@
 //!                     <--stage_free[token stage]----
 //! ```
 //!
-//! Weights lie along the MMA's M. A consumer warpgroup has 64 of the tile's 128 rows of B1 and of
-//! B2; it decodes them in registers and multiplies them with the tokens that the producers have
+//! Weights lie along the MMA's M. A consumer warpgroup has 64 of the tile's rows of B1 and of B2
+//! (where the tile has no more, each has half of every stage's K); it decodes them in registers and multiplies them with the tokens that the producers have
 //! decoded into shared memory. Which rows: an atom of scales holds rows r, r + 32, r + 64, r + 96
 //! side by side, so a thread takes r and r + 32, and rows are dealt to the MMA's rows accordingly.
 //!
@@ -35,8 +35,8 @@ use crate::pipeline::barriers::wait;
 use crate::pipeline::ring::RingPosition;
 use crate::ptx::SharedAddr;
 use crate::ptx::cluster::{
-    barrier_cluster_arrive, barrier_cluster_wait, cluster_ctarank, cluster_nctarank,
-    ld_shared_cluster_v4_f32, mapa,
+    barrier_cluster_arrive, barrier_cluster_arrive_relaxed, barrier_cluster_wait, cluster_ctarank,
+    cluster_nctarank, ld_shared_cluster_v4_f32, mapa,
 };
 use crate::ptx::control::{setmaxnreg_dec, setmaxnreg_inc};
 use crate::ptx::mbarrier::{
@@ -55,8 +55,8 @@ use crate::ptx::wgmma::*;
 use crate::tile::geometry::SCALE_ATOM_BYTES;
 use crate::tile::scale_layout::{atom_offset, atoms_along_k};
 use crate::tile::sm90::{
-    ATOMS_PER_STAGE, CONSUMER_WARPGROUPS, EXCHANGE_PITCH, STAGE_K, Sm90Geometry, Sm90SmemMap,
-    WEIGHT_ROWS, WGMMA_K,
+    ATOMS_PER_STAGE, CONSUMER_WARPGROUPS, STAGE_K, Sm90Geometry, Sm90SmemMap, WARPGROUP_ROWS,
+    WGMMA_K,
 };
 use crate::tile::smem_map::SMEM_ALIGN;
 
@@ -119,8 +119,11 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         geometry
     };
     const SMEM: Sm90SmemMap = Sm90SmemMap::new(Self::GEOMETRY);
-    /// Pieces of 8 tokens × 32 K groups of 4 lanes that a producer warp decodes per stage.
-    const ITEMS: u32 = (T / 8 * 2).div_ceil(4);
+    /// Pieces (8 tokens × 4 groups of 8 elements × 4 lanes of a quad) that a producer warp decodes
+    /// per stage.
+    const ITEMS: u32 = { (T / 8 * 2).div_ceil(4) };
+    const PARTS: u32 = Self::GEOMETRY.parts();
+    const PITCH: u32 = Self::GEOMETRY.exchange_pitch();
 
     #[inline(always)]
     fn weights(&self, stage: u32) -> SharedAddr {
@@ -189,7 +192,8 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         let left = atoms_along_k(k) - first_atom;
         let atoms = if left < ATOMS_PER_STAGE { left } else { ATOMS_PER_STAGE };
         let scale_bytes = atoms * SCALE_ATOM_BYTES;
-        let atom = atom_offset(n, k, self.batch, self.column, first_atom);
+        // Tiles of 64 rows share the atoms of the 128 rows that they lie in.
+        let atom = atom_offset(n, k, self.batch, self.column / 128 * 128, first_atom);
         let arrived = self.weights_arrived(stage);
         let to = self.weights(stage);
         let at = [k_tile * STAGE_K / 2, self.column, self.batch];
@@ -208,45 +212,43 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
 
     /// Loads 4 × 8 elements of one token: piece `item` of K tile `k_tile`. What lies beyond K is 0.
     #[inline(always)]
-    unsafe fn load_tokens(&self, k_tile: u32, item: u32, lane: u32) -> Raw {
-        let Arguments { a, sfa, m, k, flags, .. } = self.args;
+    unsafe fn load_tokens<const A16: bool>(&self, k_tile: u32, item: u32, lane: u32) -> Raw {
+        let Arguments { a, sfa, m, k, .. } = self.args;
         // Rows beyond M repeat the last one; their columns of the MMA are not stored.
         let row = self.row + item / 2 * 8 + lane % 8;
         let row = if row < m { row } else { m - 1 };
-        let group = item % 2 * 4 + lane / 8;
-        let first = k_tile * STAGE_K + 8 * group;
+        let first = k_tile * STAGE_K + 8 * (item % 2 * 4 + lane / 8);
         let element = (self.batch as u64 * m as u64 + row as u64) * k as u64;
-        let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
-        let atom_row = row / 128 * 128;
-        let in_atom = row % 32 * 16 + row % 128 / 32 * 4;
+        let scales = sfa
+            + atom_offset(m, k, self.batch, row / 128 * 128, 0)
+            + (row % 32 * 16 + row % 128 / 32 * 4) as u64;
         let load = |t: u32| {
-            let at = first + 64 * t;
-            if at >= k {
-                return [0; 4];
-            }
+            // Without branches, so that the loads are under way together: beyond K the first
+            // elements of the row are loaded, and replaced by zeros.
+            let inside = first + 64 * t < k;
+            let at = if inside { first + 64 * t } else { 0 };
             let element = element + at as u64;
             // SAFETY: inside A and its scales.
-            unsafe {
-                if sixteen_bit {
+            let words = unsafe {
+                if A16 {
                     ld_global_nc_v4_b32(a + 2 * element)
                 } else {
-                    let atom = atom_offset(m, k, self.batch, atom_row, at / 64);
-                    let scales = ld_global_nc_b32(sfa + atom + in_atom as u64);
-                    [ld_global_nc_b32(a + element / 2), scales, 0, 0]
+                    let scales = scales + (at / 64 * SCALE_ATOM_BYTES) as u64;
+                    [ld_global_nc_b32(a + element / 2), ld_global_nc_b32(scales), 0, 0]
                 }
-            }
+            };
+            words.map(|word| if inside { word } else { 0 })
         };
         Raw([load(0), load(1), load(2), load(3)])
     }
 
     /// Decodes a piece into its place in the token stage.
     #[inline(always)]
-    unsafe fn store_tokens(&self, stage: u32, item: u32, lane: u32, raw: Raw) {
+    unsafe fn store_tokens<const A16: bool>(&self, stage: u32, item: u32, lane: u32, raw: Raw) {
         let token = item / 2 * 8 + lane % 8;
         let group = item % 2 * 4 + lane / 8;
-        let sixteen_bit = self.args.flags & crate::kernels::SM90_FLAG_A16 != 0;
         let pairs = |words: [u32; 4]| {
-            if sixteen_bit {
+            if A16 {
                 return permute(words);
             }
             // The group's block of 16 is one of four: bring its scale to the bottom.
@@ -267,13 +269,85 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         }
     }
 
+    /// Loads and decodes this warp's pieces of K tile `k_tile`, `BATCH` at a time; `room` waits for
+    /// the stage, while the first loads are under way.
+    #[inline(always)]
+    unsafe fn fill<const A16: bool, const BATCH: usize>(
+        &self,
+        k_tile: u32,
+        stage: u32,
+        warp: u32,
+        lane: u32,
+        room: impl FnOnce(),
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let raw = self.load_batch::<A16, BATCH>(k_tile, warp, lane);
+            room();
+            // With 8 tokens there is work for two of the four warps.
+            if warp < T / 8 * 2 {
+                self.store_batch::<A16, BATCH>(stage, warp, lane, raw);
+            }
+            let mut done = BATCH as u32;
+            while done < Self::ITEMS {
+                let first = 4 * done + warp;
+                let raw = self.load_batch::<A16, BATCH>(k_tile, first, lane);
+                self.store_batch::<A16, BATCH>(stage, first, lane, raw);
+                done += BATCH as u32;
+            }
+        }
+    }
+
+    /// Loads pieces `first`, `first + 4`, …
+    #[inline(always)]
+    unsafe fn load_batch<const A16: bool, const BATCH: usize>(
+        &self,
+        k_tile: u32,
+        first: u32,
+        lane: u32,
+    ) -> [Raw; BATCH] {
+        let mut raw = [Raw([[0; 4]; 4]); BATCH];
+        // SAFETY: the caller's.
+        unsafe {
+            raw[0] = self.load_tokens::<A16>(k_tile, first, lane);
+            if BATCH > 1 {
+                raw[1 % BATCH] = self.load_tokens::<A16>(k_tile, first + 4, lane);
+            }
+            if BATCH > 2 {
+                raw[2 % BATCH] = self.load_tokens::<A16>(k_tile, first + 8, lane);
+                raw[3 % BATCH] = self.load_tokens::<A16>(k_tile, first + 12, lane);
+            }
+        }
+        raw
+    }
+
+    /// Decodes what [`Self::load_batch`] has loaded.
+    #[inline(always)]
+    unsafe fn store_batch<const A16: bool, const BATCH: usize>(
+        &self,
+        stage: u32,
+        first: u32,
+        lane: u32,
+        raw: [Raw; BATCH],
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            self.store_tokens::<A16>(stage, first, lane, raw[0]);
+            if BATCH > 1 {
+                self.store_tokens::<A16>(stage, first + 4, lane, raw[1 % BATCH]);
+            }
+            if BATCH > 2 {
+                self.store_tokens::<A16>(stage, first + 8, lane, raw[2 % BATCH]);
+                self.store_tokens::<A16>(stage, first + 12, lane, raw[3 % BATCH]);
+            }
+        }
+    }
+
     /// The producer warpgroup's work: keeps both rings full.
     #[inline(always)]
-    unsafe fn produce(&self, warp: u32) {
+    unsafe fn produce<const A16: bool, const BATCH: usize>(&self, warp: u32) {
         let lane = tid_x() % 32;
         let [first, last] = self.k_tiles;
-        // With 8 tokens there is work for two of the four warps.
-        let has_work = warp < T / 8 * 2;
         // SAFETY: a stage is written only when the consumers have freed it.
         unsafe {
             let asks = warp == 0 && elect_sync();
@@ -286,27 +360,20 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
             }
             let mut ring = RingPosition::<TS>::start();
             let mut weights = RingPosition::<WS>::start();
-            let mut next = self.load_tokens(first, warp, lane);
             for k_tile in first..last {
-                wait(self.stage_free(ring.stage()), ring.freed());
-                // The stage that this wait has seen freed was K tile k_tile − TS; its weights' slot
-                // takes the K tile one round of the weights' ring later.
-                if k_tile >= first + TS {
-                    let ahead = k_tile - TS + WS;
-                    if asks && ahead < last {
-                        self.load_weights(weights.stage(), ahead);
+                let room = || {
+                    wait(self.stage_free(ring.stage()), ring.freed());
+                    // The stage that this wait has seen freed was K tile k_tile − TS; its weights'
+                    // slot takes the K tile one round of the weights' ring later.
+                    if k_tile >= first + TS {
+                        let ahead = k_tile - TS + WS;
+                        if asks && ahead < last {
+                            self.load_weights(weights.stage(), ahead);
+                        }
+                        weights.advance();
                     }
-                    weights.advance();
-                }
-                for i in 0..Self::ITEMS {
-                    let current = next;
-                    let (then, item) =
-                        if i + 1 < Self::ITEMS { (k_tile, i + 1) } else { (k_tile + 1, 0) };
-                    next = self.load_tokens(then, 4 * item + warp, lane);
-                    if has_work {
-                        self.store_tokens(ring.stage(), 4 * i + warp, lane, current);
-                    }
-                }
+                };
+                self.fill::<A16, BATCH>(k_tile, ring.stage(), warp, lane, room);
                 // Written by threads, read by the tensor core.
                 fence_proxy_async_shared_cta();
                 bar_warp_sync();
@@ -342,28 +409,23 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         }
     }
 
-    /// Two K steps: a word of 8 elements of each of the thread's rows, with their scales.
+    /// Two K steps of one product: a word of 8 elements of each of the thread's two rows, with their
+    /// scales. When it returns, the MMAs before these are complete.
     #[inline(always)]
     unsafe fn multiply_word(
         &self,
-        gate: &mut [f32; REGS],
-        up: &mut [f32; REGS],
-        words: [u32; 4],
-        scales: [u32; 4],
+        d: &mut [f32; REGS],
+        words: [u32; 2],
+        scales: [u32; 2],
         b: Sm90SmemDescriptor,
     ) {
-        let g0 = decode(self.half, words[0], scales[0]);
-        let g1 = decode(self.half, words[1], scales[1]);
-        let u0 = decode(self.half, words[2], scales[2]);
-        let u1 = decode(self.half, words[3], scales[3]);
-        let next = b.advance(WGMMA_K_BYTES);
+        let r0 = decode(self.half, words[0], scales[0]);
+        let r1 = decode(self.half, words[1], scales[1]);
         // SAFETY: the caller's.
         unsafe {
             wgmma_fence();
-            self.mma(gate, [g0[0], g1[0], g0[1], g1[1]], b);
-            self.mma(up, [u0[0], u1[0], u0[1], u1[1]], b);
-            self.mma(gate, [g0[2], g1[2], g0[3], g1[3]], next);
-            self.mma(up, [u0[2], u1[2], u0[3], u1[3]], next);
+            self.mma(d, [r0[0], r1[0], r0[1], r1[1]], b);
+            self.mma(d, [r0[2], r1[2], r0[3], r1[3]], b.advance(WGMMA_K_BYTES));
             wgmma_commit_group();
             wgmma_wait_group::<1>();
         }
@@ -377,7 +439,9 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         let warp = shfl_sync_idx(tid_x() / 32 % 4, 0);
         let (g, t) = (lane / 4, lane % 4);
         // The thread's rows are this one and the one 32 further on.
-        let row = 64 * warpgroup + 8 * warp + g;
+        let row = if Self::PARTS == 1 { WARPGROUP_ROWS * warpgroup } else { 0 } + 8 * warp + g;
+        // Which half of the atom's 128 rows that is.
+        let half_atom = (self.column % 128 + row) / WARPGROUP_ROWS;
         let mut gate = [0f32; REGS];
         let mut up = [0f32; REGS];
         let [first, last] = self.k_tiles;
@@ -394,19 +458,16 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
                 let left = if at < self.args.k { self.args.k - at } else { 0 };
                 let valid = if left >= 64 { !0 } else { (1u32 << (left / 16 * 8)) - 1 };
                 let atom = if left == 0 { 0 } else { t };
-                let scale_at = atom * SCALE_ATOM_BYTES + (8 * warp + g) * 16 + 8 * warpgroup;
+                let scale_at = atom * SCALE_ATOM_BYTES + (8 * warp + g) * 16 + 8 * half_atom;
                 let sg = ld_shared_v2_b32(base.offset(Self::SMEM.sfb1 + scale_at));
                 let su = ld_shared_v2_b32(base.offset(Self::SMEM.sfb2 + scale_at));
-                let scales = [
-                    decode_scales(self.half, sg[0] & valid),
-                    decode_scales(self.half, sg[1] & valid),
-                    decode_scales(self.half, su[0] & valid),
-                    decode_scales(self.half, su[1] & valid),
-                ];
+                let scales = [sg[0] & valid, sg[1] & valid, su[0] & valid, su[1] & valid];
                 wait(self.tokens_ready(tokens.stage()), tokens.filled());
                 let b = Sm90SmemDescriptor::k_major_128b(self.tokens(tokens.stage()).0);
 
-                for part in 0..2 {
+                let parts = if Self::PARTS == 1 { 0..2 } else { warpgroup..warpgroup + 1 };
+                let first_part = parts.start;
+                for part in parts {
                     // The 16-byte piece 2t + part of the thread's rows, swizzled.
                     let piece = base.offset(row * 128 + ((2 * t + part) ^ g) * 16);
                     let g0 = ld_shared_v4_b32(piece.offset(Self::SMEM.b1));
@@ -414,31 +475,25 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
                     let u0 = ld_shared_v4_b32(piece.offset(Self::SMEM.b2));
                     let u1 = ld_shared_v4_b32(piece.offset(Self::SMEM.b2 + 32 * 128));
                     let b = b.advance(part * 2 * Self::GEOMETRY.subtile_bytes());
-                    let (low, high) = if part == 0 { (0, 1) } else { (2, 3) };
-                    let low = [scales[0][low], scales[1][low], scales[2][low], scales[3][low]];
-                    let high = [scales[0][high], scales[1][high], scales[2][high], scales[3][high]];
-                    let words = |i: usize| [g0[i], g1[i], u0[i], u1[i]];
-                    self.multiply_word(&mut gate, &mut up, words(0), low, b);
+                    let [s0, s1, s2, s3] =
+                        scales.map(|four| decode_scales(self.half, four >> (16 * part)));
+                    let (g_low, g_high) = ([s0[0], s1[0]], [s0[1], s1[1]]);
+                    let (u_low, u_high) = ([s2[0], s3[0]], [s2[1], s3[1]]);
+                    self.multiply_word(&mut gate, [g0[0], g1[0]], g_low, b);
                     // Now the MMAs of the K tile before are complete.
-                    if part == 0 && k_tile > first && lane == 0 {
+                    if part == first_part && k_tile > first && lane == 0 {
                         mbarrier_arrive(self.stage_free(tokens.previous()));
                     }
-                    self.multiply_word(
-                        &mut gate,
-                        &mut up,
-                        words(1),
-                        low,
-                        b.advance(2 * WGMMA_K_BYTES),
-                    );
-                    let b = b.advance(Self::GEOMETRY.subtile_bytes());
-                    self.multiply_word(&mut gate, &mut up, words(2), high, b);
-                    self.multiply_word(
-                        &mut gate,
-                        &mut up,
-                        words(3),
-                        high,
-                        b.advance(2 * WGMMA_K_BYTES),
-                    );
+                    self.multiply_word(&mut up, [u0[0], u1[0]], u_low, b);
+                    let b1 = b.advance(2 * WGMMA_K_BYTES);
+                    self.multiply_word(&mut gate, [g0[1], g1[1]], g_low, b1);
+                    self.multiply_word(&mut up, [u0[1], u1[1]], u_low, b1);
+                    let b2 = b.advance(Self::GEOMETRY.subtile_bytes());
+                    self.multiply_word(&mut gate, [g0[2], g1[2]], g_high, b2);
+                    self.multiply_word(&mut up, [u0[2], u1[2]], u_high, b2);
+                    let b3 = b2.advance(2 * WGMMA_K_BYTES);
+                    self.multiply_word(&mut gate, [g0[3], g1[3]], g_high, b3);
+                    self.multiply_word(&mut up, [u0[3], u1[3]], u_high, b3);
                 }
                 weights.advance();
                 tokens.advance();
@@ -446,7 +501,9 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
             wgmma_wait_group::<0>();
             // Everyone's operands have been read: their memory becomes the exchange's.
             bar_sync::<CONSUMER_BARRIER, CONSUMERS>();
-            let to = self.smem.offset(4 * (2 * t * EXCHANGE_PITCH + row));
+            let to = self.smem.offset(4 * (2 * t * Self::PITCH + row));
+            let part = if Self::PARTS == 1 { 0 } else { warpgroup };
+            let to = to.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
             self.exchange(to, &gate);
             self.exchange(to.offset(Self::GEOMETRY.exchange_bytes()), &up);
         }
@@ -456,13 +513,27 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
     #[inline(always)]
     unsafe fn exchange(&self, to: SharedAddr, d: &[f32; REGS]) {
         for i in 0..REGS / 4 {
-            let to = to.offset(4 * 8 * i as u32 * EXCHANGE_PITCH);
+            let to = to.offset(4 * 8 * i as u32 * Self::PITCH);
             // SAFETY: the words are this thread's alone.
             unsafe {
                 st_shared_f32(to, d[4 * i]);
-                st_shared_f32(to.offset(4 * EXCHANGE_PITCH), d[4 * i + 1]);
+                st_shared_f32(to.offset(4 * Self::PITCH), d[4 * i + 1]);
                 st_shared_f32(to.offset(4 * 32), d[4 * i + 2]);
-                st_shared_f32(to.offset(4 * (EXCHANGE_PITCH + 32)), d[4 * i + 3]);
+                st_shared_f32(to.offset(4 * (Self::PITCH + 32)), d[4 * i + 3]);
+            }
+        }
+    }
+
+    /// Waits until the exchange is complete, in all CTAs of the cluster.
+    #[inline(always)]
+    unsafe fn exchanged(&self) {
+        // SAFETY: every thread of the cluster comes here once.
+        unsafe {
+            if self.ranks > 1 {
+                barrier_cluster_arrive();
+                barrier_cluster_wait();
+            } else {
+                bar_sync_all();
             }
         }
     }
@@ -479,23 +550,27 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
         let unit = if sixteen_bit { DECODED_UNIT } else { DECODED_UNIT * DECODED_UNIT };
         let mut piece = self.rank * CONSUMERS + tid_x();
-        while piece < T * (WEIGHT_ROWS / 8) {
-            let (token, columns) = (piece / (WEIGHT_ROWS / 8), piece % (WEIGHT_ROWS / 8) * 8);
+        while piece < T * (Self::GEOMETRY.rows / 8) {
+            let eights = Self::GEOMETRY.rows / 8;
+            let (token, columns) = (piece / eights, piece % eights * 8);
             let (row, column) = (self.row + token, self.column + columns);
             piece += self.ranks * CONSUMERS;
             // N is a multiple of 8, so the 8 columns are all inside C or all outside.
             if row >= m || column >= n {
                 continue;
             }
-            let at = self.smem.offset(4 * (token * EXCHANGE_PITCH + columns));
+            let at = self.smem.offset(4 * (token * Self::PITCH + columns));
             let mut gate = [0f32; 8];
             let mut up = [0f32; 8];
             for rank in 0..self.ranks {
                 let at = mapa(at, rank);
                 // SAFETY: the exchange of every CTA is complete, and none has ended.
                 unsafe {
-                    add_8(&mut gate, at);
-                    add_8(&mut up, at.offset(Self::GEOMETRY.exchange_bytes()));
+                    for part in 0..Self::PARTS {
+                        let at = at.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
+                        add_8(&mut gate, at);
+                        add_8(&mut up, at.offset(Self::GEOMETRY.exchange_bytes()));
+                    }
                 }
             }
             let gate = gate.map(|x| x * unit);
@@ -529,7 +604,14 @@ unsafe fn add_8(sum: &mut [f32; 8], at: SharedAddr) {
 /// The launch has the shape that [`KERNELS`](super::KERNELS) declares, and the arguments keep the
 /// contract at the head of this file.
 #[inline(always)]
-unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
+unsafe fn run<
+    const T: u32,
+    const REGS: usize,
+    const WS: u32,
+    const TS: u32,
+    const FEW: u32,
+    const MANY: u32,
+>(
     args: Arguments,
     half: Half,
 ) {
@@ -543,7 +625,7 @@ unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
         rank,
         ranks,
         row: ctaid_y() * T,
-        column: ctaid_x() / ranks * WEIGHT_ROWS,
+        column: ctaid_x() / ranks * Sm90Geometry::new(T).rows,
         batch: ctaid_z(),
         k_tiles: [share(rank), share(rank + 1)],
         smem: dyn_smem().align_up(SMEM_ALIGN),
@@ -558,29 +640,38 @@ unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
         }
         bar_sync_all();
         if warp >= FIRST_PRODUCER_WARP {
-            setmaxnreg_dec::<88>();
-            tile.produce(warp - FIRST_PRODUCER_WARP);
-            barrier_cluster_arrive();
-            barrier_cluster_wait();
+            setmaxnreg_dec::<FEW>();
+            let warp = warp - FIRST_PRODUCER_WARP;
+            // As many loads under way as registers allow.
+            match (half, args.flags & crate::kernels::SM90_FLAG_A16 != 0) {
+                (Half::F16, false) if T >= 64 => tile.produce::<false, 4>(warp),
+                (Half::F16, false) if T == 32 => tile.produce::<false, 2>(warp),
+                (Half::F16, false) => tile.produce::<false, 1>(warp),
+                _ if T >= 32 => tile.produce::<true, 2>(warp),
+                _ => tile.produce::<true, 1>(warp),
+            }
+            tile.exchanged();
         } else {
-            setmaxnreg_inc::<208>();
+            setmaxnreg_inc::<MANY>();
             tile.multiply(warp / 4);
-            barrier_cluster_arrive();
-            barrier_cluster_wait();
+            tile.exchanged();
             if tid_x() == 0 {
                 tile.invalidate_barriers();
             }
             tile.store_c();
         }
         // No CTA ends while another may read its shared memory.
-        barrier_cluster_arrive();
-        barrier_cluster_wait();
+        if ranks > 1 {
+            barrier_cluster_arrive_relaxed();
+            barrier_cluster_wait();
+        }
     }
 }
 
 /// Writes an entry point for each tile and operand type.
 macro_rules! entry_points {
-    ($($name:ident: $t:literal tokens, $ws:literal and $ts:literal stages, $half:ident;)*) => {$(
+    ($($name:ident: $t:literal tokens, $ws:literal and $ts:literal stages,
+       $few:literal and $many:literal registers, $half:ident;)*) => {$(
         /// `C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ)`.
         ///
         /// # Safety
@@ -593,20 +684,20 @@ macro_rules! entry_points {
             let args =
                 Arguments { maps, a, sfa, sfb1, sfb2, c, m, n, k, ldc, alpha1, alpha2, flags };
             // SAFETY: the caller's.
-            unsafe { run::<$t, { $t / 2 }, $ws, $ts>(args, Half::$half) };
+            unsafe { run::<$t, { $t / 2 }, $ws, $ts, $few, $many>(args, Half::$half) };
         }
     )*};
 }
 
 entry_points! {
-    nvfp4_dual_gemm_sm90_8x128_f16: 8 tokens, 5 and 4 stages, F16;
-    nvfp4_dual_gemm_sm90_16x128_f16: 16 tokens, 5 and 4 stages, F16;
-    nvfp4_dual_gemm_sm90_32x128_f16: 32 tokens, 5 and 2 stages, F16;
-    nvfp4_dual_gemm_sm90_64x128_f16: 64 tokens, 4 and 2 stages, F16;
-    nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 2 and 2 stages, F16;
-    nvfp4_dual_gemm_sm90_8x128_bf16: 8 tokens, 5 and 4 stages, Bf16;
-    nvfp4_dual_gemm_sm90_16x128_bf16: 16 tokens, 5 and 4 stages, Bf16;
-    nvfp4_dual_gemm_sm90_32x128_bf16: 32 tokens, 5 and 2 stages, Bf16;
-    nvfp4_dual_gemm_sm90_64x128_bf16: 64 tokens, 4 and 2 stages, Bf16;
-    nvfp4_dual_gemm_sm90_128x128_bf16: 128 tokens, 2 and 2 stages, Bf16;
+    nvfp4_dual_gemm_sm90_8x64_f16: 8 tokens, 4 and 4 stages, 48 and 96 registers, F16;
+    nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 4 and 3 stages, 48 and 96 registers, F16;
+    nvfp4_dual_gemm_sm90_32x128_f16: 32 tokens, 5 and 2 stages, 88 and 208 registers, F16;
+    nvfp4_dual_gemm_sm90_64x128_f16: 64 tokens, 4 and 2 stages, 88 and 208 registers, F16;
+    nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 2 and 2 stages, 104 and 200 registers, F16;
+    nvfp4_dual_gemm_sm90_8x64_bf16: 8 tokens, 4 and 4 stages, 48 and 96 registers, Bf16;
+    nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 4 and 3 stages, 48 and 96 registers, Bf16;
+    nvfp4_dual_gemm_sm90_32x128_bf16: 32 tokens, 5 and 2 stages, 88 and 208 registers, Bf16;
+    nvfp4_dual_gemm_sm90_64x128_bf16: 64 tokens, 4 and 2 stages, 88 and 208 registers, Bf16;
+    nvfp4_dual_gemm_sm90_128x128_bf16: 128 tokens, 2 and 2 stages, 104 and 200 registers, Bf16;
 }

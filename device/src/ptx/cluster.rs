@@ -58,6 +58,19 @@ pub unsafe fn barrier_cluster_arrive() {
     unsafe { asm!("barrier.cluster.arrive.release.aligned;") };
 }
 
+/// Arrives at the cluster's barrier without making writes visible: it orders only the threads.
+///
+/// PTX: `barrier.cluster.arrive.relaxed.aligned;`
+/// Runs on: every thread of every CTA of the cluster, warps converged. Completes: at once.
+///
+/// # Safety
+/// Every thread reaches it, and then [`barrier_cluster_wait`], the same number of times.
+#[inline(always)]
+pub unsafe fn barrier_cluster_arrive_relaxed() {
+    // SAFETY: the caller's.
+    unsafe { asm!("barrier.cluster.arrive.relaxed.aligned;") };
+}
+
 /// Waits until every thread of the cluster has arrived.
 ///
 /// PTX: `barrier.cluster.wait.acquire.aligned;`

@@ -1,14 +1,12 @@
 //! Block sizes and shared memory of the sm_90 kernels.
 //!
-//! Weights lie along the MMA's M, tokens along its N ("swap A/B"): a CTA multiplies 128 rows of B1
-//! and the same 128 rows of B2 with `tokens` rows of A. The weights are decoded in registers; the
+//! Weights lie along the MMA's M, tokens along its N ("swap A/B"): a CTA multiplies 64 or 128 rows
+//! of B1 and the same rows of B2 with `tokens` rows of A. The weights are decoded in registers; the
 //! tokens are decoded once per CTA, into shared memory.
 
 use super::geometry::{MAX_DYNAMIC_SHARED, SCALE_ATOM_BYTES};
 use super::smem_map::SMEM_ALIGN;
 
-/// Rows of B1, and of B2, per CTA: C columns, and the rows of one scale atom.
-pub const WEIGHT_ROWS: u32 = 128;
 /// K elements per stage: 256 e2m1 values are 128 bytes, one row of the 128B swizzle.
 pub const STAGE_K: u32 = 256;
 /// K elements per `wgmma` of 16-bit operands.
@@ -17,17 +15,20 @@ pub const WGMMA_K: u32 = 16;
 pub const ATOMS_PER_STAGE: u32 = STAGE_K / 64;
 /// K positions in one row of a token tile: 64 16-bit values fill the 128B swizzle.
 pub const SUBTILE_K: u32 = 64;
-/// Warpgroups that multiply; each has 64 of the 128 rows, of both weights.
+/// Rows that one consumer warpgroup has, of both weights: the MMA's M.
+pub const WARPGROUP_ROWS: u32 = 64;
+/// Warpgroups that multiply.
 pub const CONSUMER_WARPGROUPS: u32 = 2;
-/// f32 words from one token to the next in the exchange of accumulators: 128 rows, and 4 words that
-/// let a warp's stores (4 token pairs × 8 rows) fall into 32 different banks.
-pub const EXCHANGE_PITCH: u32 = WEIGHT_ROWS + 4;
 
-/// Sizes that follow from the number of tokens per CTA.
+/// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sm90Geometry {
     /// Rows of A, and of C, per CTA: the MMA's N.
     pub tokens: u32,
+    /// Rows of B1, and of B2, per CTA: C columns.
+    pub rows: u32,
+    /// CTAs that share an SM.
+    pub ctas_per_sm: u32,
     /// Depth of the ring of weight tiles.
     pub weight_stages: u32,
     /// Depth of the ring of decoded token tiles.
@@ -37,23 +38,37 @@ pub struct Sm90Geometry {
 impl Sm90Geometry {
     /// The geometry for `tokens` rows of A, with as many stages as shared memory holds.
     ///
+    /// Few tokens: 64 rows and two CTAs on an SM, so that one decodes while the other waits. Many:
+    /// 128 rows, for which the tokens are decoded once.
+    ///
     /// # Panics
     /// At compile time, for a number of tokens that no kernel is written for.
     pub const fn new(tokens: u32) -> Self {
-        let (weight_stages, token_stages) = match tokens {
-            8 => (5, 4),
-            16 => (5, 4),
-            32 => (5, 2),
-            64 => (4, 2),
-            128 => (2, 2),
+        let (rows, ctas_per_sm, weight_stages, token_stages) = match tokens {
+            8 => (64, 2, 4, 4),
+            16 => (64, 2, 4, 3),
+            32 => (128, 1, 5, 2),
+            64 => (128, 1, 4, 2),
+            128 => (128, 1, 2, 2),
             _ => panic!("sm_90 dual GEMM tiles have 8, 16, 32, 64 or 128 tokens"),
         };
-        Sm90Geometry { tokens, weight_stages, token_stages }
+        Sm90Geometry { tokens, rows, ctas_per_sm, weight_stages, token_stages }
+    }
+
+    /// Parts of a stage's K that different warpgroups multiply: 2 where all have the same rows.
+    pub const fn parts(self) -> u32 {
+        CONSUMER_WARPGROUPS / (self.rows / WARPGROUP_ROWS)
+    }
+
+    /// f32 words from one token to the next in the exchange of accumulators: the rows, and 4 words
+    /// that let a warp's stores (4 token pairs × 8 rows) fall into 32 different banks.
+    pub const fn exchange_pitch(self) -> u32 {
+        self.rows + 4
     }
 
     /// Bytes of B1's (and of B2's) tile in one stage.
     pub const fn weight_bytes(self) -> u32 {
-        WEIGHT_ROWS * STAGE_K / 2
+        self.rows * STAGE_K / 2
     }
 
     /// Bytes of B1's (and of B2's) scales in one full stage.
@@ -76,14 +91,14 @@ impl Sm90Geometry {
         self.tokens * STAGE_K * 2
     }
 
-    /// Bytes of one product's accumulators in the exchange.
+    /// Bytes of one product's accumulators, of one part, in the exchange.
     pub const fn exchange_bytes(self) -> u32 {
-        self.tokens * EXCHANGE_PITCH * 4
+        self.tokens * self.exchange_pitch() * 4
     }
 }
 
 /// Where everything lies, in bytes from the aligned base. The exchange of accumulators reuses the
-/// rings from offset 0 on: gate, then up.
+/// rings from offset 0 on: for each part gate, then up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sm90SmemMap {
     /// B1's tile within a stage of weights.
@@ -125,8 +140,10 @@ impl Sm90SmemMap {
         assert!(b2.is_multiple_of(SMEM_ALIGN) && tokens.is_multiple_of(SMEM_ALIGN));
         assert!(g.weight_stage_bytes().is_multiple_of(SMEM_ALIGN));
         assert!(g.subtile_bytes().is_multiple_of(SMEM_ALIGN));
-        assert!(2 * g.exchange_bytes() <= rings);
+        assert!(g.parts() * 2 * g.exchange_bytes() <= rings);
         assert!(g.token_stages <= g.weight_stages);
+        // An SM has 228 KiB; each CTA's system kilobyte counts.
+        assert!(g.ctas_per_sm * (total + SMEM_ALIGN + 1024) <= 228 * 1024);
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
         Sm90SmemMap { b1, b2, sfb1, sfb2, tokens, weights_arrived, tokens_ready, stage_free, total }
     }

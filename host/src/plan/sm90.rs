@@ -4,7 +4,7 @@
 //! (see docs/hopper.md).
 
 use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl};
-use nvfp4_dual_gemm_device::tile::sm90::STAGE_K;
+use nvfp4_dual_gemm_device::tile::sm90::{STAGE_K, Sm90Geometry};
 
 use super::Plan;
 use super::sm100::{Estimate, MAX_GRID};
@@ -34,9 +34,7 @@ const EPILOGUE_CYCLES: u64 = 1_500;
 const EPILOGUE_CYCLES_PER_TOKEN: u64 = 24;
 
 /// Tokens per tile that there are kernels for.
-fn tokens() -> impl Iterator<Item = u32> {
-    [8, 16, 32, 64, 128].into_iter()
-}
+pub const TOKENS: [u32; 5] = [8, 16, 32, 64, 128];
 
 fn kernel(problem: &Problem, tokens: u32) -> Result<&'static KernelDecl> {
     let half = match problem.activations {
@@ -49,9 +47,9 @@ fn kernel(problem: &Problem, tokens: u32) -> Result<&'static KernelDecl> {
     found.ok_or_else(|| Error::NoKernel {
         arch: ARCH,
         tile_m: tokens,
-        tile_n: 128,
+        tile_n: Sm90Geometry::new(TOKENS[0]).rows,
         output: problem.output.name(),
-        available: "8×128, 16×128, 32×128, 64×128, 128×128".to_string(),
+        available: TOKENS.map(|t| format!("{t}×{}", Sm90Geometry::new(t).rows)).join(", "),
     })
 }
 
@@ -73,7 +71,7 @@ pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
         });
     }
     let mut estimates = Vec::new();
-    for tokens in tokens() {
+    for tokens in TOKENS {
         for split in 1..=MAX_SPLIT.min(k_tiles(problem)) {
             estimates.push(estimate(problem, tokens, split, sm_count));
         }
@@ -159,22 +157,32 @@ fn grid(problem: &Problem, kernel: &KernelDecl, split: u32) -> Result<[u32; 3]> 
     Ok(counts.map(|count| count as u32))
 }
 
+/// Clusters of `split` CTAs that run at once. A cluster stays within one part of the chip (7 or 8
+/// parts of up to 18 SMs), so that large ones leave SMs unused.
+fn clusters_at_once(split: u32, ctas_per_sm: u32, sm_count: u32) -> u64 {
+    let parts = sm_count.div_ceil(18).max(1);
+    let slots = sm_count / parts * ctas_per_sm;
+    u64::from((slots / split * parts).max(1))
+}
+
 fn estimate(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Estimate {
-    let tiles = problem.n.div_ceil(128) as u64
+    let geometry = Sm90Geometry::new(tokens);
+    let tiles = problem.n.div_ceil(geometry.rows as usize) as u64
         * problem.m.div_ceil(tokens as usize) as u64
         * problem.l as u64;
-    // A cluster runs on SMs of one part of the chip: not every SM finds partners.
-    let at_once = u64::from((sm_count / split).max(1));
+    let at_once = clusters_at_once(split, geometry.ctas_per_sm, sm_count);
     let waves = tiles.div_ceil(at_once);
     let stages = u64::from(k_tiles(problem).div_ceil(split));
-    let mma = MMAS_PER_STAGE * u64::from(tokens / 2).max(LEAST_MMA_CYCLES);
+    // Per stage and SM, of all CTAs on it.
+    let sharing = u64::from(geometry.rows * geometry.ctas_per_sm) / 128;
+    let mma = MMAS_PER_STAGE * u64::from(tokens / 2).max(LEAST_MMA_CYCLES) * sharing;
     // Fewer busy SMs have more of the memory's bandwidth each.
-    let busy = tiles.min(at_once) * u64::from(split);
-    let load = STAGE_LOAD_CYCLES * busy / u64::from(sm_count);
+    let busy = tiles.min(at_once) * u64::from(split) / u64::from(geometry.ctas_per_sm);
+    let load = STAGE_LOAD_CYCLES * sharing * busy / u64::from(sm_count);
     let exchange = u64::from(tokens) * EPILOGUE_CYCLES_PER_TOKEN * u64::from(split.min(2));
     let cta = FILL_CYCLES + stages * mma.max(load) + EPILOGUE_CYCLES + exchange;
     let ctas = tiles * u64::from(split);
-    Estimate { tile_m: tokens, tile_n: 128, split, ctas, waves, cycles: waves * cta }
+    Estimate { tile_m: tokens, tile_n: geometry.rows, split, ctas, waves, cycles: waves * cta }
 }
 
 #[cfg(test)]
