@@ -38,6 +38,17 @@ const BF16_2_120: u32 = 0x7b80_7b80;
 /// 2¹¹⁹ twice, in bf16.
 const BF16_2_119: u32 = 0x7b00_7b00;
 
+/// One block's scale, the low byte of `byte`, twice in a word, ready for [`decode`].
+#[inline(always)]
+pub fn decode_scale(half: Half, byte: u32) -> u32 {
+    let byte = byte & 0x7f;
+    let two = byte | byte << 16;
+    match half {
+        Half::F16 => mul_rn_f16x2(two << 7, F16_2_15),
+        Half::Bf16 => mul_rn_bf16x2(mul_rn_bf16x2(two << 4, BF16_2_120), BF16_2_119),
+    }
+}
+
 /// The scales of 2 neighbouring blocks, the low bytes of `two`, each twice in a word, ready for
 /// [`decode`].
 #[inline(always)]

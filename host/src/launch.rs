@@ -14,6 +14,8 @@ pub struct Addresses {
     pub maps: u64,
     /// A, aligned to 16. Blackwell's kernels read it through its map.
     pub a: u64,
+    /// The plan's workspace, aligned to 256; not read by plans without one.
+    pub workspace: u64,
     /// Blocked scales of A, aligned to 16; not read where A is 16-bit.
     pub sfa: u64,
     /// Blocked scales of B1, aligned to 16.
@@ -25,27 +27,39 @@ pub struct Addresses {
 }
 
 impl Plan {
-    /// The kernel's parameter space: the addresses, M, N, K, the row pitch of C, both alphas; on
-    /// Hopper also A's address, after the maps', and flags at the end.
+    /// The kernel's parameter space: the addresses of the maps, (on Hopper:) the workspace, (on
+    /// Blackwell:) A's scales, B1's and B2's scales, C; M, N, K, the row pitch of C, both alphas; on
+    /// Hopper flags.
     pub fn parameters(&self, at: &Addresses) -> Vec<u8> {
         let hopper = self.arch == sm90::ARCH;
-        let addresses = [at.maps]
-            .into_iter()
-            .chain(hopper.then_some(at.a))
-            .chain([at.sfa, at.sfb1, at.sfb2, at.c]);
+        let of_a = if hopper { at.workspace } else { at.sfa };
         // The plan has checked that the dimensions fit 31 bits.
         let sizes = [self.problem.m, self.problem.n, self.problem.k, self.ldc()];
         let alphas = [self.problem.alpha1, self.problem.alpha2];
-        let bf16 = self.problem.output == OutputType::Bf16;
-        let sixteen_bit = self.problem.activations != ActivationType::Nvfp4;
-        let flags =
-            u32::from(bf16) * SM90_FLAG_BF16_OUTPUT + u32::from(sixteen_bit) * SM90_FLAG_A16;
-        addresses
+        [at.maps, of_a, at.sfb1, at.sfb2, at.c]
+            .into_iter()
             .flat_map(u64::to_le_bytes)
             .chain(sizes.into_iter().flat_map(|size| (size as u32).to_le_bytes()))
             .chain(alphas.into_iter().flat_map(f32::to_le_bytes))
-            .chain(hopper.then_some(flags).into_iter().flat_map(u32::to_le_bytes))
+            .chain(hopper.then_some(self.flags()).into_iter().flat_map(u32::to_le_bytes))
             .collect()
+    }
+
+    /// The parameter space of the kernel that runs before: A, its scales, the workspace; M, K, tokens
+    /// per tile, flags.
+    pub fn first_parameters(&self, at: &Addresses) -> Vec<u8> {
+        let sizes = [self.problem.m as u32, self.problem.k as u32, self.tile[0], self.flags()];
+        [at.a, at.sfa, at.workspace]
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .chain(sizes.into_iter().flat_map(u32::to_le_bytes))
+            .collect()
+    }
+
+    fn flags(&self) -> u32 {
+        let bf16 = self.problem.output == OutputType::Bf16;
+        let sixteen_bit = self.problem.activations != ActivationType::Nvfp4;
+        u32::from(bf16) * SM90_FLAG_BF16_OUTPUT + u32::from(sixteen_bit) * SM90_FLAG_A16
     }
 }
 
@@ -87,16 +101,24 @@ pub fn dual_gemm<B: Backend>(
     }
     let mut maps = backend.alloc("tensor maps", encoded.len())?;
     backend.upload(&mut maps, &encoded)?;
+    let workspace = match plan.before {
+        Some(before) => Some(backend.alloc("workspace", before.workspace)?),
+        None => None,
+    };
     let c = backend.alloc("c", sizes.c)?;
 
     let addresses = Addresses {
         maps: backend.address(&maps),
         a: backend.address(&a),
+        workspace: workspace.as_ref().map_or(0, |buffer| backend.address(buffer)),
         sfa: sfa.as_ref().map_or(0, |sfa| backend.address(sfa)),
         sfb1: backend.address(&sfb1),
         sfb2: backend.address(&sfb2),
         c: backend.address(&c),
     };
+    if let Some(first) = plan.first() {
+        backend.launch(module, &first, &plan.first_parameters(&addresses))?;
+    }
     backend.launch(module, plan, &plan.parameters(&addresses))?;
 
     let mut bytes = vec![0; sizes.c];
@@ -113,7 +135,7 @@ mod tests {
     fn parameters_lie_as_the_entry_point_declares_them() {
         let problem = Problem::new(3, 16, 64).with_alphas(0.5, -2.0);
         let plan = Plan::choose(&problem, 148).unwrap();
-        let at = Addresses { maps: 1, a: 9, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
+        let at = Addresses { maps: 1, a: 9, workspace: 8, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
         let bytes = plan.parameters(&at);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!([0, 8, 16, 24, 32].map(word), [1, 2, 3, 4, 5]);
@@ -136,12 +158,17 @@ mod tests {
             .with_output(OutputType::Bf16)
             .with_activations(ActivationType::F16);
         let plan = sm90::choose(&problem, 132).unwrap();
-        let at = Addresses { maps: 1, a: 9, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
+        let at = Addresses { maps: 1, a: 9, workspace: 8, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
         let bytes = plan.parameters(&at);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!([0, 8, 16, 24, 32, 40].map(word), [1, 9, 2, 3, 4, 5]);
-        assert_eq!([48, 52, 56, 60, 72].map(word), [3, 16, 64, 16, 3]);
-        let want = [[".u64"; 6].as_slice(), &[".u32"; 4], &[".f32"; 2], &[".u32"]].concat();
+        assert_eq!([0, 8, 16, 24, 32].map(word), [1, 8, 3, 4, 5]);
+        assert_eq!([40, 44, 48, 52, 64].map(word), [3, 16, 64, 16, 3]);
+        let want = [[".u64"; 5].as_slice(), &[".u32"; 4], &[".f32"; 2], &[".u32"]].concat();
         assert_eq!(declared(crate::ptx::SM_90A, plan.kernel), want);
+        let bytes = plan.first_parameters(&at);
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!([0, 8, 16, 24, 28, 32, 36].map(word), [9, 2, 8, 3, 64, 8, 3]);
+        let want = [[".u64"; 3].as_slice(), &[".u32"; 4]].concat();
+        assert_eq!(declared(crate::ptx::SM_90A, plan.first().unwrap().kernel), want);
     }
 }

@@ -9,10 +9,12 @@ pub mod probes_sm90;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_100f"))]
 pub mod sm100_nvfp4_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_expand_tokens;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_nvfp4_dual_gemm;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
-use crate::tile::sm90::{STAGE_K, Sm90Geometry, Sm90SmemMap};
+use crate::tile::sm90::{EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap};
 use crate::tile::smem_map::SmemMap;
 
 /// Element type of C.
@@ -73,12 +75,27 @@ pub const SM90_FLAG_BF16_OUTPUT: u32 = 1;
 /// Flag of the sm_90 kernels: A is 16-bit, of the type that the kernel multiplies, and has no scales.
 pub const SM90_FLAG_A16: u32 = 2;
 
+/// The kernel that lays A out for the sm_90 dual GEMM. It has no tile of C.
+pub const SM90_EXPAND_TOKENS: KernelDecl = KernelDecl {
+    name: "nvfp4_dual_gemm_sm90_expand_tokens",
+    arch: "sm_90a",
+    block: [EXPAND_THREADS, 1, 1],
+    cluster: [1, 1, 1],
+    ctas_per_sm: 1,
+    dynamic_shared: 0,
+    tile_m: 0,
+    tile_n: 0,
+    tile_k: STAGE_K,
+    stages: 0,
+    output: None,
+};
+
 const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
     let geometry = Sm90Geometry::new(tokens);
     KernelDecl {
         name,
         arch: "sm_90a",
-        block: [384, 1, 1],
+        block: [geometry.threads(), 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
         ctas_per_sm: geometry.ctas_per_sm,
@@ -99,12 +116,13 @@ pub const KERNELS: &[KernelDecl] = &[
     sm100("nvfp4_dual_gemm_sm100_128x64_bf16", 64, Output::Bf16),
     sm90("nvfp4_dual_gemm_sm90_8x64_f16", 8),
     sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16),
-    sm90("nvfp4_dual_gemm_sm90_32x128_f16", 32),
+    sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32),
     sm90("nvfp4_dual_gemm_sm90_64x128_f16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
     sm90("nvfp4_dual_gemm_sm90_8x64_bf16", 8),
     sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16),
-    sm90("nvfp4_dual_gemm_sm90_32x128_bf16", 32),
+    sm90("nvfp4_dual_gemm_sm90_32x64_bf16", 32),
     sm90("nvfp4_dual_gemm_sm90_64x128_bf16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128),
+    SM90_EXPAND_TOKENS,
 ];

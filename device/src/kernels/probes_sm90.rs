@@ -1,7 +1,7 @@
 //! Probes of the wrappers that only the sm_90 kernels use: see `probes.rs`. Never launched.
 
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
-use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, sync, wgmma};
+use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, sreg, sync, wgmma};
 
 /// Keeps a result alive without an instruction of ours.
 unsafe fn keep<T>(out: *mut T, value: T) {
@@ -34,8 +34,12 @@ probes! {
     probe_barrier_cluster_wait() cluster::barrier_cluster_wait();
     probe_ld_shared_cluster_v4_f32(out: *mut [f32; 4], at: u32)
         keep(out, cluster::ld_shared_cluster_v4_f32(SharedAddr(at)));
-    probe_setmaxnreg_dec() control::setmaxnreg_dec::<72>();
-    probe_setmaxnreg_inc() control::setmaxnreg_inc::<208>();
+    probe_setmaxnreg_dec() control::setmaxnreg_dec::<40>();
+    probe_setmaxnreg_inc() control::setmaxnreg_inc::<232>();
+    probe_griddepcontrol_wait() control::griddepcontrol_wait();
+    probe_griddepcontrol_launch_dependents() control::griddepcontrol_launch_dependents();
+    probe_nctaid_x(out: *mut u32) keep(out, sreg::nctaid_x());
+    probe_nctaid_y(out: *mut u32) keep(out, sreg::nctaid_y());
     probe_mul_rn_f16x2(out: *mut u32, a: u32, b: u32) keep(out, math::mul_rn_f16x2(a, b));
     probe_mul_rn_bf16x2(out: *mut u32, a: u32, b: u32) keep(out, math::mul_rn_bf16x2(a, b));
     probe_mbarrier_arrive(at: u32) mbarrier::mbarrier_arrive(SharedAddr(at));

@@ -1,22 +1,22 @@
 //! C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ) on NVFP4 weights, for sm_90: one cluster per tile of C.
 //!
 //! ```text
-//! Contract  A [L, M, K]: e2m1 with scales, or f16, or bf16; B1 and B2 [L, N, K]: e2m1, K-major, two
-//!           a byte, B1 and B2 through tensor maps
-//!           SFA, SFB1, SFB2: ue4m3, one per 16 along K, 128×4 blocked, batches one after another
+//! Contract  A [L, M, K]: e2m1 with scales, or f16, or bf16, as tiles of [`super::sm90_expand_tokens`]
+//!           B1 and B2 [L, N, K]: e2m1, K-major, two a byte, through tensor maps
+//!           SFB1, SFB2: ue4m3, one per 16 along K, 128×4 blocked, batches one after another
 //!           C [L, M, N]: f16 or bf16, rows `ldc` elements apart
 //!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
 //! Grid      x: tiles of 64 or 128 columns, each by all CTAs of one cluster, which split K; y: tiles along
 //!           M; z: batches
-//! Roles     two consumer warpgroups | one producer warpgroup
-//! Barriers  TMA --weights_arrived[weight stage]--> consumers
-//!           producers --tokens_ready[token stage]-->
-//!                     <--stage_free[token stage]----
+//! Roles     two consumer warpgroups | one producer warp
+//! Barriers  producer --weights_arrived[weight stage]--> consumers
+//!                    --tokens_ready[token stage]------>
+//!                    <--stage_free[token stage]--------
 //! ```
 //!
 //! Weights lie along the MMA's M. A consumer warpgroup has 64 of the tile's rows of B1 and of B2
-//! (where the tile has no more, each has half of every stage's K); it decodes them in registers and multiplies them with the tokens that the producers have
-//! decoded into shared memory. Which rows: an atom of scales holds rows r, r + 32, r + 64, r + 96
+//! (where the tile has no more, each has half of every stage's K); it decodes them in registers and multiplies them with the tokens in shared
+//! memory. Which rows: an atom of scales holds rows r, r + 32, r + 64, r + 96
 //! side by side, so a thread takes r and r + 32, and rows are dealt to the MMA's rows accordingly.
 //!
 //! Which K: in each stage of 256, lane `t` of a quad has the 64 elements from 64·t on, 32 contiguous
@@ -26,7 +26,7 @@
 //! At the end the accumulators go through shared memory: each CTA of the cluster sums a share of C
 //! over all of them, in the order of their ranks, so that the result has the same bits every time.
 
-use crate::decode::{DECODED_UNIT, Half, decode, decode_scales, permute};
+use crate::decode::{DECODED_UNIT, Half, decode, decode_scales};
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
 use crate::epilogue::silu_mul::silu_mul_8;
 use crate::epilogue::store::store_8;
@@ -38,18 +38,17 @@ use crate::ptx::cluster::{
     barrier_cluster_arrive, barrier_cluster_arrive_relaxed, barrier_cluster_wait, cluster_ctarank,
     cluster_nctarank, ld_shared_cluster_v4_f32, mapa,
 };
-use crate::ptx::control::{setmaxnreg_dec, setmaxnreg_inc};
+use crate::ptx::control::{
+    griddepcontrol_launch_dependents, griddepcontrol_wait, setmaxnreg_dec, setmaxnreg_inc,
+};
 use crate::ptx::mbarrier::{
     mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init, mbarrier_inval,
 };
-use crate::ptx::memory::{
-    ld_global_nc_b32, ld_global_nc_v4_b32, ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32,
-    st_shared_v4_b32,
+use crate::ptx::memory::{ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32};
+use crate::ptx::sreg::{
+    ctaid_x, ctaid_y, ctaid_z, dyn_smem, elect_sync, nctaid_y, shfl_sync_idx, tid_x,
 };
-use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, dyn_smem, elect_sync, shfl_sync_idx, tid_x};
-use crate::ptx::sync::{
-    bar_sync, bar_sync_all, bar_warp_sync, fence_mbarrier_init, fence_proxy_async_shared_cta,
-};
+use crate::ptx::sync::{bar_sync, bar_sync_all, bar_warp_sync, fence_mbarrier_init};
 use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d, prefetch_tensormap};
 use crate::ptx::wgmma::*;
 use crate::tile::geometry::SCALE_ATOM_BYTES;
@@ -65,8 +64,8 @@ use crate::tile::smem_map::SMEM_ALIGN;
 struct Arguments {
     /// Two tensor maps, 128 bytes each: B1, B2.
     maps: u64,
-    a: u64,
-    sfa: u64,
+    /// The tiles that the kernel before has made of A.
+    tokens: u64,
     sfb1: u64,
     sfb2: u64,
     c: u64,
@@ -85,17 +84,12 @@ struct Arguments {
 const TENSOR_MAP_BYTES: u64 = 128;
 /// Threads that multiply.
 const CONSUMERS: u32 = 128 * CONSUMER_WARPGROUPS;
-/// First warp of the producer warpgroup.
-const FIRST_PRODUCER_WARP: u32 = 4 * CONSUMER_WARPGROUPS;
+/// The warp that asks for copies.
+const PRODUCER_WARP: u32 = 4 * CONSUMER_WARPGROUPS;
 /// Bytes of one K step in a row of tokens.
 const WGMMA_K_BYTES: u32 = WGMMA_K * 2;
 /// The named barrier of the consumers.
 const CONSUMER_BARRIER: u32 = 1;
-
-/// What a producer thread loads at a time of its token: for each lane `t` of a consumer's quad, 8
-/// elements: e2m1 and the word with their scale, or 16-bit.
-#[derive(Clone, Copy)]
-struct Raw([[u32; 4]; 4]);
 
 /// The tile that this CTA computes a share of, and where its parts lie.
 struct Tile<const T: u32, const REGS: usize, const WS: u32, const TS: u32> {
@@ -119,9 +113,6 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         geometry
     };
     const SMEM: Sm90SmemMap = Sm90SmemMap::new(Self::GEOMETRY);
-    /// Pieces (8 tokens × 4 groups of 8 elements × 4 lanes of a quad) that a producer warp decodes
-    /// per stage.
-    const ITEMS: u32 = { (T / 8 * 2).div_ceil(4) };
     const PARTS: u32 = Self::GEOMETRY.parts();
     const PITCH: u32 = Self::GEOMETRY.exchange_pitch();
 
@@ -135,13 +126,13 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         self.smem.offset(Self::SMEM.tokens + stage * Self::GEOMETRY.token_stage_bytes())
     }
 
-    /// One arrival, the TMA thread's, and the bytes of the stage's copies.
+    /// One arrival, the producer's, and the bytes of the stage's copies.
     #[inline(always)]
     fn weights_arrived(&self, stage: u32) -> SharedAddr {
         self.smem.offset(Self::SMEM.weights_arrived + 8 * stage)
     }
 
-    /// One arrival from each producer warp.
+    /// One arrival, the producer's, and the bytes of the tile.
     #[inline(always)]
     fn tokens_ready(&self, stage: u32) -> SharedAddr {
         self.smem.offset(Self::SMEM.tokens_ready + 8 * stage)
@@ -162,7 +153,7 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
                 mbarrier_init(self.weights_arrived(stage), 1);
             }
             for stage in 0..TS {
-                mbarrier_init(self.tokens_ready(stage), 4);
+                mbarrier_init(self.tokens_ready(stage), 1);
                 mbarrier_init(self.stage_free(stage), 4 * CONSUMER_WARPGROUPS);
             }
             fence_mbarrier_init();
@@ -210,175 +201,38 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         }
     }
 
-    /// Loads 4 × 8 elements of one token: piece `item` of K tile `k_tile`. What lies beyond K is 0.
+    /// The producer thread's work: keeps both rings full.
     #[inline(always)]
-    unsafe fn load_tokens<const A16: bool>(&self, k_tile: u32, item: u32, lane: u32) -> Raw {
-        let Arguments { a, sfa, m, k, .. } = self.args;
-        // Rows beyond M repeat the last one; their columns of the MMA are not stored.
-        let row = self.row + item / 2 * 8 + lane % 8;
-        let row = if row < m { row } else { m - 1 };
-        let first = k_tile * STAGE_K + 8 * (item % 2 * 4 + lane / 8);
-        let element = (self.batch as u64 * m as u64 + row as u64) * k as u64;
-        let scales = sfa
-            + atom_offset(m, k, self.batch, row / 128 * 128, 0)
-            + (row % 32 * 16 + row % 128 / 32 * 4) as u64;
-        let load = |t: u32| {
-            // Without branches, so that the loads are under way together: beyond K the first
-            // elements of the row are loaded, and replaced by zeros.
-            let inside = first + 64 * t < k;
-            let at = if inside { first + 64 * t } else { 0 };
-            let element = element + at as u64;
-            // SAFETY: inside A and its scales.
-            let words = unsafe {
-                if A16 {
-                    ld_global_nc_v4_b32(a + 2 * element)
-                } else {
-                    let scales = scales + (at / 64 * SCALE_ATOM_BYTES) as u64;
-                    [ld_global_nc_b32(a + element / 2), ld_global_nc_b32(scales), 0, 0]
-                }
-            };
-            words.map(|word| if inside { word } else { 0 })
-        };
-        Raw([load(0), load(1), load(2), load(3)])
-    }
-
-    /// Decodes a piece into its place in the token stage.
-    #[inline(always)]
-    unsafe fn store_tokens<const A16: bool>(&self, stage: u32, item: u32, lane: u32, raw: Raw) {
-        let token = item / 2 * 8 + lane % 8;
-        let group = item % 2 * 4 + lane / 8;
-        let pairs = |words: [u32; 4]| {
-            if A16 {
-                return permute(words);
-            }
-            // The group's block of 16 is one of four: bring its scale to the bottom.
-            let scale = words[1] >> (group / 2 * 8);
-            decode(self.half, words[0], decode_scales(self.half, scale)[0])
-        };
-        let [p0, p1, p2, p3] = [pairs(raw.0[0]), pairs(raw.0[1]), pairs(raw.0[2]), pairs(raw.0[3])];
-        // A group is 64 bytes of the token's row: two groups a swizzled row, four pieces each.
-        let row =
-            self.tokens(stage).offset(group / 2 * Self::GEOMETRY.subtile_bytes() + token * 128);
-        let piece = |i: u32| row.offset(((group % 2 * 4 + i) ^ (token % 8)) * 16);
-        // SAFETY: the pieces are this thread's alone.
-        unsafe {
-            st_shared_v4_b32(piece(0), [p0[0], p1[0], p2[0], p3[0]]);
-            st_shared_v4_b32(piece(1), [p0[1], p1[1], p2[1], p3[1]]);
-            st_shared_v4_b32(piece(2), [p0[2], p1[2], p2[2], p3[2]]);
-            st_shared_v4_b32(piece(3), [p0[3], p1[3], p2[3], p3[3]]);
-        }
-    }
-
-    /// Loads and decodes this warp's pieces of K tile `k_tile`, `BATCH` at a time; `room` waits for
-    /// the stage, while the first loads are under way.
-    #[inline(always)]
-    unsafe fn fill<const A16: bool, const BATCH: usize>(
-        &self,
-        k_tile: u32,
-        stage: u32,
-        warp: u32,
-        lane: u32,
-        room: impl FnOnce(),
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            let raw = self.load_batch::<A16, BATCH>(k_tile, warp, lane);
-            room();
-            // With 8 tokens there is work for two of the four warps.
-            if warp < T / 8 * 2 {
-                self.store_batch::<A16, BATCH>(stage, warp, lane, raw);
-            }
-            let mut done = BATCH as u32;
-            while done < Self::ITEMS {
-                let first = 4 * done + warp;
-                let raw = self.load_batch::<A16, BATCH>(k_tile, first, lane);
-                self.store_batch::<A16, BATCH>(stage, first, lane, raw);
-                done += BATCH as u32;
-            }
-        }
-    }
-
-    /// Loads pieces `first`, `first + 4`, …
-    #[inline(always)]
-    unsafe fn load_batch<const A16: bool, const BATCH: usize>(
-        &self,
-        k_tile: u32,
-        first: u32,
-        lane: u32,
-    ) -> [Raw; BATCH] {
-        let mut raw = [Raw([[0; 4]; 4]); BATCH];
-        // SAFETY: the caller's.
-        unsafe {
-            raw[0] = self.load_tokens::<A16>(k_tile, first, lane);
-            if BATCH > 1 {
-                raw[1 % BATCH] = self.load_tokens::<A16>(k_tile, first + 4, lane);
-            }
-            if BATCH > 2 {
-                raw[2 % BATCH] = self.load_tokens::<A16>(k_tile, first + 8, lane);
-                raw[3 % BATCH] = self.load_tokens::<A16>(k_tile, first + 12, lane);
-            }
-        }
-        raw
-    }
-
-    /// Decodes what [`Self::load_batch`] has loaded.
-    #[inline(always)]
-    unsafe fn store_batch<const A16: bool, const BATCH: usize>(
-        &self,
-        stage: u32,
-        first: u32,
-        lane: u32,
-        raw: [Raw; BATCH],
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            self.store_tokens::<A16>(stage, first, lane, raw[0]);
-            if BATCH > 1 {
-                self.store_tokens::<A16>(stage, first + 4, lane, raw[1 % BATCH]);
-            }
-            if BATCH > 2 {
-                self.store_tokens::<A16>(stage, first + 8, lane, raw[2 % BATCH]);
-                self.store_tokens::<A16>(stage, first + 12, lane, raw[3 % BATCH]);
-            }
-        }
-    }
-
-    /// The producer warpgroup's work: keeps both rings full.
-    #[inline(always)]
-    unsafe fn produce<const A16: bool, const BATCH: usize>(&self, warp: u32) {
-        let lane = tid_x() % 32;
+    unsafe fn produce(&self) {
         let [first, last] = self.k_tiles;
+        let k_tiles = self.args.k.div_ceil(STAGE_K) as u64;
+        let tile_bytes = Self::GEOMETRY.token_stage_bytes();
+        let from = (self.batch as u64 * nctaid_y() as u64 + ctaid_y() as u64) * k_tiles;
         // SAFETY: a stage is written only when the consumers have freed it.
         unsafe {
-            let asks = warp == 0 && elect_sync();
-            if asks {
-                let mut stage = 0;
-                while stage < WS && first + stage < last {
-                    self.load_weights(stage, first + stage);
-                    stage += 1;
-                }
+            let mut stage = 0;
+            while stage < WS && first + stage < last {
+                self.load_weights(stage, first + stage);
+                stage += 1;
             }
+            // The kernel before this one writes the token tiles.
+            griddepcontrol_wait();
             let mut ring = RingPosition::<TS>::start();
             let mut weights = RingPosition::<WS>::start();
             for k_tile in first..last {
-                let room = || {
-                    wait(self.stage_free(ring.stage()), ring.freed());
-                    // The stage that this wait has seen freed was K tile k_tile − TS; its weights'
-                    // slot takes the K tile one round of the weights' ring later.
-                    if k_tile >= first + TS {
-                        let ahead = k_tile - TS + WS;
-                        if asks && ahead < last {
-                            self.load_weights(weights.stage(), ahead);
-                        }
-                        weights.advance();
+                wait(self.stage_free(ring.stage()), ring.freed());
+                let ready = self.tokens_ready(ring.stage());
+                mbarrier_arrive_expect_tx(ready, tile_bytes);
+                let tile = self.args.tokens + (from + k_tile as u64) * tile_bytes as u64;
+                cp_async_bulk(self.tokens(ring.stage()), tile, tile_bytes, ready);
+                // The stage that the wait has seen freed was K tile k_tile − TS; its weights' slot
+                // takes the K tile one round of the weights' ring later.
+                if k_tile >= first + TS {
+                    let ahead = k_tile - TS + WS;
+                    if ahead < last {
+                        self.load_weights(weights.stage(), ahead);
                     }
-                };
-                self.fill::<A16, BATCH>(k_tile, ring.stage(), warp, lane, room);
-                // Written by threads, read by the tensor core.
-                fence_proxy_async_shared_cta();
-                bar_warp_sync();
-                if lane == 0 {
-                    mbarrier_arrive(self.tokens_ready(ring.stage()));
+                    weights.advance();
                 }
                 ring.advance();
             }
@@ -604,14 +458,7 @@ unsafe fn add_8(sum: &mut [f32; 8], at: SharedAddr) {
 /// The launch has the shape that [`KERNELS`](super::KERNELS) declares, and the arguments keep the
 /// contract at the head of this file.
 #[inline(always)]
-unsafe fn run<
-    const T: u32,
-    const REGS: usize,
-    const WS: u32,
-    const TS: u32,
-    const FEW: u32,
-    const MANY: u32,
->(
+unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
     args: Arguments,
     half: Half,
 ) {
@@ -633,26 +480,28 @@ unsafe fn run<
     let warp = shfl_sync_idx(tid_x() / 32, 0);
     // SAFETY: each role keeps to its side of the barriers; see the methods.
     unsafe {
-        if warp == FIRST_PRODUCER_WARP && elect_sync() {
+        if warp == PRODUCER_WARP && elect_sync() {
             prefetch_tensormap(args.maps);
             prefetch_tensormap(args.maps + TENSOR_MAP_BYTES);
             tile.init_barriers();
         }
         bar_sync_all();
-        if warp >= FIRST_PRODUCER_WARP {
-            setmaxnreg_dec::<FEW>();
-            let warp = warp - FIRST_PRODUCER_WARP;
-            // As many loads under way as registers allow.
-            match (half, args.flags & crate::kernels::SM90_FLAG_A16 != 0) {
-                (Half::F16, false) if T >= 64 => tile.produce::<false, 4>(warp),
-                (Half::F16, false) if T == 32 => tile.produce::<false, 2>(warp),
-                (Half::F16, false) => tile.produce::<false, 1>(warp),
-                _ if T >= 32 => tile.produce::<true, 2>(warp),
-                _ => tile.produce::<true, 1>(warp),
+        // The next kernel may get ready: it waits for this one's end before it writes.
+        griddepcontrol_launch_dependents();
+        let moves_registers = const { Sm90Geometry::new(T).moves_registers() };
+        if warp >= PRODUCER_WARP {
+            if moves_registers {
+                setmaxnreg_dec::<40>();
             }
+            if warp == PRODUCER_WARP && elect_sync() {
+                tile.produce();
+            }
+            bar_warp_sync();
             tile.exchanged();
         } else {
-            setmaxnreg_inc::<MANY>();
+            if moves_registers {
+                setmaxnreg_inc::<232>();
+            }
             tile.multiply(warp / 4);
             tile.exchanged();
             if tid_x() == 0 {
@@ -670,34 +519,33 @@ unsafe fn run<
 
 /// Writes an entry point for each tile and operand type.
 macro_rules! entry_points {
-    ($($name:ident: $t:literal tokens, $ws:literal and $ts:literal stages,
-       $few:literal and $many:literal registers, $half:ident;)*) => {$(
+    ($($name:ident: $t:literal tokens, $ws:literal and $ts:literal stages, $half:ident;)*) => {$(
         /// `C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ)`.
         ///
         /// # Safety
         /// See the head of the file.
         #[unsafe(no_mangle)]
         pub unsafe extern "ptx-kernel" fn $name(
-            maps: u64, a: u64, sfa: u64, sfb1: u64, sfb2: u64, c: u64,
+            maps: u64, tokens: u64, sfb1: u64, sfb2: u64, c: u64,
             m: u32, n: u32, k: u32, ldc: u32, alpha1: f32, alpha2: f32, flags: u32,
         ) {
             let args =
-                Arguments { maps, a, sfa, sfb1, sfb2, c, m, n, k, ldc, alpha1, alpha2, flags };
+                Arguments { maps, tokens, sfb1, sfb2, c, m, n, k, ldc, alpha1, alpha2, flags };
             // SAFETY: the caller's.
-            unsafe { run::<$t, { $t / 2 }, $ws, $ts, $few, $many>(args, Half::$half) };
+            unsafe { run::<$t, { $t / 2 }, $ws, $ts>(args, Half::$half) };
         }
     )*};
 }
 
 entry_points! {
-    nvfp4_dual_gemm_sm90_8x64_f16: 8 tokens, 4 and 4 stages, 48 and 96 registers, F16;
-    nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 4 and 3 stages, 48 and 96 registers, F16;
-    nvfp4_dual_gemm_sm90_32x128_f16: 32 tokens, 5 and 2 stages, 88 and 208 registers, F16;
-    nvfp4_dual_gemm_sm90_64x128_f16: 64 tokens, 4 and 2 stages, 88 and 208 registers, F16;
-    nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 2 and 2 stages, 104 and 200 registers, F16;
-    nvfp4_dual_gemm_sm90_8x64_bf16: 8 tokens, 4 and 4 stages, 48 and 96 registers, Bf16;
-    nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 4 and 3 stages, 48 and 96 registers, Bf16;
-    nvfp4_dual_gemm_sm90_32x128_bf16: 32 tokens, 5 and 2 stages, 88 and 208 registers, Bf16;
-    nvfp4_dual_gemm_sm90_64x128_bf16: 64 tokens, 4 and 2 stages, 88 and 208 registers, Bf16;
-    nvfp4_dual_gemm_sm90_128x128_bf16: 128 tokens, 2 and 2 stages, 104 and 200 registers, Bf16;
+    nvfp4_dual_gemm_sm90_8x64_f16: 8 tokens, 4 and 4 stages, F16;
+    nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 4 and 3 stages, F16;
+    nvfp4_dual_gemm_sm90_32x64_f16: 32 tokens, 3 and 3 stages, F16;
+    nvfp4_dual_gemm_sm90_64x128_f16: 64 tokens, 4 and 2 stages, F16;
+    nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 2 and 2 stages, F16;
+    nvfp4_dual_gemm_sm90_8x64_bf16: 8 tokens, 4 and 4 stages, Bf16;
+    nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 4 and 3 stages, Bf16;
+    nvfp4_dual_gemm_sm90_32x64_bf16: 32 tokens, 3 and 3 stages, Bf16;
+    nvfp4_dual_gemm_sm90_64x128_bf16: 64 tokens, 4 and 2 stages, Bf16;
+    nvfp4_dual_gemm_sm90_128x128_bf16: 128 tokens, 2 and 2 stages, Bf16;
 }

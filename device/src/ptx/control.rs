@@ -12,6 +12,34 @@ pub fn trap() -> ! {
     unsafe { asm!("trap;", options(noreturn)) }
 }
 
+/// Waits until the kernels that this one was launched after, with leave to start early, have ended
+/// and what they wrote is visible. Without such leave, nothing.
+///
+/// PTX: `griddepcontrol.wait;`
+/// Runs on: any thread. Completes: when they have ended.
+///
+/// # Safety
+/// None; `unsafe` because order matters to callers.
+#[inline(always)]
+pub unsafe fn griddepcontrol_wait() {
+    // SAFETY: waits.
+    unsafe { asm!("griddepcontrol.wait;") };
+}
+
+/// Lets kernels that have leave to start before this one's end do so, once all CTAs have said it or
+/// ended.
+///
+/// PTX: `griddepcontrol.launch_dependents;`
+/// Runs on: any thread. Completes: at once.
+///
+/// # Safety
+/// Dependents wait with [`griddepcontrol_wait`] before they touch what this kernel touches.
+#[inline(always)]
+pub unsafe fn griddepcontrol_launch_dependents() {
+    // SAFETY: the caller's.
+    unsafe { asm!("griddepcontrol.launch_dependents;") };
+}
+
 /// Gives registers back: the warp keeps `COUNT` a thread.
 ///
 /// PTX: `setmaxnreg.dec.sync.aligned.u32 count;`

@@ -17,6 +17,8 @@ pub const ATOMS_PER_STAGE: u32 = STAGE_K / 64;
 pub const SUBTILE_K: u32 = 64;
 /// Rows that one consumer warpgroup has, of both weights: the MMA's M.
 pub const WARPGROUP_ROWS: u32 = 64;
+/// Threads of the kernel that lays A out.
+pub const EXPAND_THREADS: u32 = 256;
 /// Warpgroups that multiply.
 pub const CONSUMER_WARPGROUPS: u32 = 2;
 
@@ -47,12 +49,23 @@ impl Sm90Geometry {
         let (rows, ctas_per_sm, weight_stages, token_stages) = match tokens {
             8 => (64, 2, 4, 4),
             16 => (64, 2, 4, 3),
-            32 => (128, 1, 5, 2),
+            32 => (64, 2, 3, 3),
             64 => (128, 1, 4, 2),
             128 => (128, 1, 2, 2),
             _ => panic!("sm_90 dual GEMM tiles have 8, 16, 32, 64 or 128 tokens"),
         };
         Sm90Geometry { tokens, rows, ctas_per_sm, weight_stages, token_stages }
+    }
+
+    /// True if the consumers need more registers than an even share: the producer then is a whole
+    /// warpgroup, of which one warp works, because registers change hands by warpgroups.
+    pub const fn moves_registers(self) -> bool {
+        self.tokens == 128
+    }
+
+    /// Threads per CTA.
+    pub const fn threads(self) -> u32 {
+        CONSUMER_WARPGROUPS * 128 + if self.moves_registers() { 128 } else { 32 }
     }
 
     /// Parts of a stage's K that different warpgroups multiply: 2 where all have the same rows.

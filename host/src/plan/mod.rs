@@ -38,6 +38,8 @@ pub struct Plan {
     /// The maps of the kernel's tensor-map parameter, in its order: of A, B1 and B2 on Blackwell, of
     /// B1 and B2 on Hopper, whose kernels read A themselves.
     pub tensor_maps: Vec<TensorMapSpec>,
+    /// A kernel that must run before this one, on the same parameters' tensors.
+    pub before: Option<Before>,
     /// SMs that the tile was chosen for.
     pub sm_count: u32,
     /// What the chosen tile is expected to cost.
@@ -48,7 +50,27 @@ pub struct Plan {
     pub forced: bool,
 }
 
+/// The kernel that lays A out for a Hopper plan's kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// Entry name in the PTX.
+    pub kernel: &'static str,
+    /// CTAs: stages along K, tiles along M, batches.
+    pub grid: [u32; 3],
+    /// Threads per CTA.
+    pub block: [u32; 3],
+    /// Bytes of device memory that it writes and the plan's kernel reads.
+    pub workspace: usize,
+}
+
 impl Plan {
+    /// The launch of the kernel that runs before this plan's, in the shape of a plan.
+    pub fn first(&self) -> Option<Plan> {
+        let Before { kernel, grid, block, .. } = self.before?;
+        let (cluster, dynamic_shared) = ([1, 1, 1], 0);
+        Some(Plan { kernel, grid, block, cluster, dynamic_shared, before: None, ..self.clone() })
+    }
+
     /// Picks the tile with the fewest estimated cycles on a device with `sm_count` SMs.
     ///
     /// Wide tiles read A and B fewer times, and win where they fill the SMs. Where 128×128 tiles
@@ -141,6 +163,7 @@ impl Plan {
             cluster: kernel.cluster,
             dynamic_shared: kernel.dynamic_shared,
             tensor_maps,
+            before: None,
             sm_count,
             estimate: sm100::estimate(problem, kernel, sm_count),
             rejected,
@@ -186,7 +209,7 @@ impl fmt::Display for Plan {
         )?;
         let threads: u32 = self.block.iter().product();
         let roles = if self.arch == sm90::ARCH {
-            "two warpgroups that multiply, one that loads and decodes A".to_string()
+            "two warpgroups that multiply, a TMA warp".to_string()
         } else {
             let epilogue = (threads / 32).saturating_sub(2);
             format!("a TMA warp, an MMA warp, {epilogue} epilogue warps")
@@ -203,6 +226,9 @@ impl fmt::Display for Plan {
             "  shared memory  {} bytes dynamic of at most {MAX_DYNAMIC_SHARED}: a ring of {} stages",
             self.dynamic_shared, self.stages
         )?;
+        if let Some(Before { kernel, grid: [x, y, z], workspace, .. }) = self.before {
+            writeln!(f, "  before         {kernel}, {x} × {y} × {z} CTAs: A as {workspace} bytes")?;
+        }
         for map in &self.tensor_maps {
             writeln!(f, "  tensor map     {map}")?;
         }

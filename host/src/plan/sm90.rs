@@ -3,12 +3,12 @@
 //! The estimate ranks candidates by cycles; its constants were fitted to measurements on an H200
 //! (see docs/hopper.md).
 
-use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl};
+use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl, SM90_EXPAND_TOKENS};
 use nvfp4_dual_gemm_device::tile::sm90::{STAGE_K, Sm90Geometry};
 
-use super::Plan;
 use super::sm100::{Estimate, MAX_GRID};
 use super::tensor_map::{Operand, TensorMapSpec};
+use super::{Before, Plan};
 use crate::error::{Error, Result};
 use crate::problem::{ActivationType, Problem};
 
@@ -116,17 +116,29 @@ fn build(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Pl
     for map in &tensor_maps {
         map.check()?;
     }
+    let grid = grid(problem, kernel, split)?;
+    let before = Before {
+        kernel: SM90_EXPAND_TOKENS.name,
+        grid: [k_tiles(problem), grid[1], grid[2]],
+        block: SM90_EXPAND_TOKENS.block,
+        workspace: problem.m.div_ceil(tokens as usize)
+            * l
+            * (k_tiles(problem) * STAGE_K) as usize
+            * tokens as usize
+            * 2,
+    };
     Ok(Plan {
         problem: *problem,
         kernel: kernel.name,
         arch: kernel.arch,
         tile: [kernel.tile_m, kernel.tile_n, kernel.tile_k],
         stages: kernel.stages,
-        grid: grid(problem, kernel, split)?,
+        grid,
         block: kernel.block,
         cluster: [split, 1, 1],
         dynamic_shared: kernel.dynamic_shared,
         tensor_maps: tensor_maps.to_vec(),
+        before: Some(before),
         sm_count,
         estimate: estimate(problem, tokens, split, sm_count),
         rejected: Vec::new(),
@@ -157,12 +169,13 @@ fn grid(problem: &Problem, kernel: &KernelDecl, split: u32) -> Result<[u32; 3]> 
     Ok(counts.map(|count| count as u32))
 }
 
-/// Clusters of `split` CTAs that run at once. A cluster stays within one part of the chip (7 or 8
-/// parts of up to 18 SMs), so that large ones leave SMs unused.
+/// Clusters of `split` CTAs that run at once, of 132 SMs. A cluster stays within one part of the chip,
+/// so that large ones leave SMs unused: these are what the driver says of an H200.
 fn clusters_at_once(split: u32, ctas_per_sm: u32, sm_count: u32) -> u64 {
-    let parts = sm_count.div_ceil(18).max(1);
-    let slots = sm_count / parts * ctas_per_sm;
-    u64::from((slots / split * parts).max(1))
+    const ONE: [u32; 8] = [132, 66, 39, 30, 22, 17, 15, 15];
+    const TWO: [u32; 8] = [264, 132, 79, 62, 47, 39, 32, 30];
+    let of_132 = if ctas_per_sm == 1 { ONE } else { TWO }[split as usize - 1];
+    (u64::from(of_132) * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
 }
 
 fn estimate(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Estimate {
@@ -206,7 +219,7 @@ mod tests {
             .with_activations(ActivationType::Bf16);
         let plan = with_tile(&problem, 64, 2, H200_SMS).unwrap();
         assert_eq!((plan.kernel, plan.arch), ("nvfp4_dual_gemm_sm90_64x128_bf16", "sm_90a"));
-        assert_eq!((plan.grid, plan.block, plan.cluster), ([4, 5, 3], [384, 1, 1], [2, 1, 1]));
+        assert_eq!((plan.grid, plan.block, plan.cluster), ([4, 5, 3], [288, 1, 1], [2, 1, 1]));
         let [b1, b2] = plan.tensor_maps[..] else { panic!("two maps") };
         assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 128, 1]));
         assert_eq!(b2, TensorMapSpec { operand: Operand::B2, ..b1 });

@@ -32,6 +32,8 @@ struct LaunchConfig {
 
 /// `CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION`.
 const CLUSTER_DIMENSION: c_uint = 4;
+/// `CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`.
+const EARLY_START: c_uint = 6;
 /// `CU_LAUNCH_PARAM_BUFFER_POINTER`.
 const PARAM_BUFFER: *mut c_void = 1 as *mut c_void;
 /// `CU_LAUNCH_PARAM_BUFFER_SIZE`.
@@ -123,6 +125,9 @@ pub struct Shape {
     pub cluster: [u32; 3],
     /// Bytes of dynamic shared memory.
     pub shared_bytes: u32,
+    /// Leave to start before the kernel before it in the stream ends, once that one allows it. The
+    /// kernel itself then waits where it must.
+    pub early: bool,
 }
 
 /// Launches a kernel; `parameters` is its parameter space.
@@ -139,14 +144,21 @@ pub unsafe fn launch(
 ) -> Result<()> {
     let mut value = [0; 16];
     value[..3].copy_from_slice(&shape.cluster);
-    let mut cluster = LaunchAttribute { id: CLUSTER_DIMENSION, padding: 0, value };
+    let mut early = [0; 16];
+    early[0] = 1;
+    let mut attributes = [
+        LaunchAttribute { id: EARLY_START, padding: 0, value: early },
+        LaunchAttribute { id: CLUSTER_DIMENSION, padding: 0, value },
+    ];
+    let first = usize::from(!shape.early);
+    let count = 2 - first - usize::from(shape.cluster == [1, 1, 1]);
     let config = LaunchConfig {
         grid: shape.grid,
         block: shape.block,
         shared_bytes: shape.shared_bytes,
         stream: stream.cast(),
-        attributes: &mut cluster,
-        attribute_count: u32::from(shape.cluster != [1, 1, 1]),
+        attributes: attributes[first..].as_mut_ptr(),
+        attribute_count: count as u32,
     };
     let mut size = parameters.len();
     let mut extra = [

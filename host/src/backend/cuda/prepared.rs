@@ -38,11 +38,12 @@ pub struct Tensors {
 pub struct Prepared {
     device: Cuda,
     plan: Plan,
-    function: sys::CUfunction,
-    parameters: Vec<u8>,
+    /// Kernels in their order: function, shape, parameter space.
+    launches: Vec<(sys::CUfunction, driver::Shape, Vec<u8>)>,
     // Keep what the launches refer to.
     _module: Module,
     _maps: DeviceBuffer<u8>,
+    _workspace: Option<DeviceBuffer<u8>>,
 }
 
 // SAFETY: a function handle belongs to the context, not to a thread; everything else is only read.
@@ -52,7 +53,7 @@ unsafe impl Sync for Prepared {}
 
 pub(super) fn shape(plan: &Plan) -> driver::Shape {
     let Plan { grid, block, cluster, dynamic_shared, .. } = *plan;
-    driver::Shape { grid, block, cluster, shared_bytes: dynamic_shared }
+    driver::Shape { grid, block, cluster, shared_bytes: dynamic_shared, early: false }
 }
 
 impl Cuda {
@@ -71,12 +72,21 @@ impl Cuda {
         })?;
         let module = Module::from_ptx(source, &[])
             .map_err(|error| failed(&self.name, "loading PTX", error))?;
-        let function = module
-            .get_function(plan.kernel)
-            .map_err(|error| failed(&self.name, format!("looking for {}", plan.kernel), error))?
-            .to_raw();
+        let function = |plan: &Plan| {
+            let found = module.get_function(plan.kernel);
+            found
+                .map(|function| function.to_raw())
+                .map_err(|error| failed(&self.name, format!("looking for {}", plan.kernel), error))
+        };
+        let main = function(plan)?;
         // SAFETY: the module is live.
-        unsafe { driver::allow_shared(&self.name, function, plan.dynamic_shared)? };
+        unsafe { driver::allow_shared(&self.name, main, plan.dynamic_shared)? };
+        let bytes = plan.before.map(|before| before.workspace);
+        // SAFETY: bytes have no invalid values, and the kernels write before they read.
+        let workspace = bytes.map(|bytes| unsafe { DeviceBuffer::uninitialized(bytes) });
+        let workspace = workspace
+            .transpose()
+            .map_err(|error| failed(&self.name, "allocating the workspace", error))?;
         let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
         for map in &plan.tensor_maps {
             let address = match map.operand {
@@ -88,16 +98,25 @@ impl Cuda {
         }
         let maps = DeviceBuffer::from_slice(&encoded)
             .map_err(|error| failed(&self.name, "allocating tensor maps", error))?;
-        let parameters = plan.parameters(&Addresses {
+        let addresses = Addresses {
             maps: maps.as_device_ptr().as_raw(),
+            workspace: workspace.as_ref().map_or(0, |buffer| buffer.as_device_ptr().as_raw()),
             a: tensors.a,
             sfa: tensors.sfa,
             sfb1: tensors.sfb1,
             sfb2: tensors.sfb2,
             c: tensors.c,
-        });
+        };
+        let mut launches = vec![];
+        if let Some(first) = plan.first() {
+            let shape = driver::Shape { early: true, ..shape(&first) };
+            launches.push((function(&first)?, shape, plan.first_parameters(&addresses)));
+        }
+        let main_shape = driver::Shape { early: !launches.is_empty(), ..shape(plan) };
+        launches.push((main, main_shape, plan.parameters(&addresses)));
         let (device, plan) = (self.clone(), plan.clone());
-        Ok(Prepared { device, plan, function, parameters, _module: module, _maps: maps })
+        let (_module, _maps, _workspace) = (module, maps, workspace);
+        Ok(Prepared { device, plan, launches, _module, _maps, _workspace })
     }
 }
 
@@ -107,7 +126,9 @@ impl Prepared {
         &self.plan
     }
 
-    /// Puts one run of the kernel on `stream`. Allocates nothing and waits for nothing.
+    /// Puts one run of the kernels on `stream`. Runs of one [`Prepared`] share a workspace and C, so
+    /// they must follow each other; for streams side by side, prepare once for each.
+    /// Allocates nothing and waits for nothing.
     ///
     /// # Errors
     /// A stream of another context; what the driver reports of the launch. What goes wrong while the
@@ -130,7 +151,10 @@ impl Prepared {
                     });
                 }
             }
-            driver::launch(name, self.function, &shape(&self.plan), stream, &self.parameters)
+            for (function, shape, parameters) in &self.launches {
+                driver::launch(name, *function, shape, stream, parameters)?;
+            }
+            Ok(())
         }
     }
 }
