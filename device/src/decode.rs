@@ -7,7 +7,7 @@
 //! Decoding permutes K: a word of 8 elements becomes the pairs (0, 4), (1, 5), (2, 6), (3, 7). A sum
 //! over K does not care, as long as both operands are permuted alike.
 
-use crate::ptx::math::{mul_rn_bf16x2, mul_rn_f16x2};
+use crate::ptx::math::{lop3_b32, mul_rn_bf16x2, mul_rn_f16x2};
 
 /// What a decoded value must be multiplied with.
 pub const DECODED_UNIT: f32 = 128.0;
@@ -23,6 +23,8 @@ pub enum Half {
 
 const SIGNS: u32 = 0x8000_8000;
 const BYTE_SIGNS: u32 = 0x8080_8080;
+/// For `lop3`: the bit of b where a has a 1, else that of c.
+const SELECT: u32 = 0xca;
 /// Where exponent and mantissa of an e2m1 go in f16: the value is then e2m1 · 2⁻¹⁴.
 const F16_MAGNITUDES: u32 = 0x0e00_0e00;
 /// Where exponent and mantissa of a ue4m3 go in f16: the value is then ue4m3 · 2⁻⁸.
@@ -74,8 +76,8 @@ pub fn decode(half: Half, eight: u32, scale: u32) -> [u32; 4] {
         Half::F16 => {
             // An e2m1 fits the upper byte of an f16. Signs and magnitudes meet in all four bytes of
             // a word at once; what else is in the bytes goes when they are spread.
-            let odd = w & BYTE_SIGNS | (w >> 3) & !BYTE_SIGNS;
-            let even = (w << 4) & BYTE_SIGNS | (w << 1) & !BYTE_SIGNS;
+            let odd = lop3_b32::<SELECT>(BYTE_SIGNS, w, w >> 3);
+            let even = lop3_b32::<SELECT>(BYTE_SIGNS, w << 4, w << 1);
             let scaled = |bits: u32| mul_rn_f16x2(bits & (SIGNS | F16_MAGNITUDES), scale);
             [scaled(even << 8), scaled(odd << 8), scaled(even), scaled(odd)]
         }

@@ -37,8 +37,6 @@ pub struct KernelDecl {
     pub block: [u32; 3],
     /// CTAs per cluster; becomes `.reqnctapercluster` where it is not 1.
     pub cluster: [u32; 3],
-    /// CTAs that an SM must have registers for; becomes `.minnctapersm`.
-    pub ctas_per_sm: u32,
     /// Bytes of dynamic shared memory.
     pub dynamic_shared: u32,
     /// C rows per CTA.
@@ -60,7 +58,6 @@ const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
         arch: "sm_100f",
         block: [192, 1, 1],
         cluster: [1, 1, 1],
-        ctas_per_sm: 1,
         dynamic_shared: SmemMap::new(geometry).dynamic_bytes(),
         tile_m: TILE_M,
         tile_n,
@@ -81,7 +78,6 @@ pub const SM90_EXPAND_TOKENS: KernelDecl = KernelDecl {
     arch: "sm_90a",
     block: [EXPAND_THREADS, 1, 1],
     cluster: [1, 1, 1],
-    ctas_per_sm: 1,
     dynamic_shared: 0,
     tile_m: 0,
     tile_n: 0,
@@ -98,7 +94,6 @@ const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
         block: [geometry.threads(), 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
-        ctas_per_sm: geometry.ctas_per_sm,
         dynamic_shared: Sm90SmemMap::new(geometry).dynamic_bytes(),
         tile_m: tokens,
         tile_n: geometry.rows,
@@ -117,12 +112,12 @@ pub const KERNELS: &[KernelDecl] = &[
     sm90("nvfp4_dual_gemm_sm90_8x64_f16", 8),
     sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16),
     sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32),
-    sm90("nvfp4_dual_gemm_sm90_64x128_f16", 64),
+    sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
     sm90("nvfp4_dual_gemm_sm90_8x64_bf16", 8),
     sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16),
     sm90("nvfp4_dual_gemm_sm90_32x64_bf16", 32),
-    sm90("nvfp4_dual_gemm_sm90_64x128_bf16", 64),
+    sm90("nvfp4_dual_gemm_sm90_64x64_bf16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128),
     SM90_EXPAND_TOKENS,
 ];

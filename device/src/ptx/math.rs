@@ -135,3 +135,23 @@ pub fn mul_rn_bf16x2(a: u32, b: u32) -> u32 {
     }
     d
 }
+
+/// Any function of three bits, on every bit: `LUT` has its value for a, b, c = 0, 1, 2, … 7 as abc.
+///
+/// Written as an instruction where the compiler's own idea of masks takes more of them.
+///
+/// PTX: `lop3.b32 d, a, b, c, lut;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn lop3_b32<const LUT: u32>(a: u32, b: u32, c: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "lop3.b32 {0}, {1}, {2}, {3}, {4};",
+            out(reg32) d, in(reg32) a, in(reg32) b, in(reg32) c, const LUT,
+            options(pure, nomem, nostack)
+        );
+    }
+    d
+}

@@ -29,8 +29,6 @@ pub struct Sm90Geometry {
     pub tokens: u32,
     /// Rows of B1, and of B2, per CTA: C columns.
     pub rows: u32,
-    /// CTAs that share an SM.
-    pub ctas_per_sm: u32,
     /// Depth of the ring of weight tiles.
     pub weight_stages: u32,
     /// Depth of the ring of decoded token tiles.
@@ -40,21 +38,21 @@ pub struct Sm90Geometry {
 impl Sm90Geometry {
     /// The geometry for `tokens` rows of A, with as many stages as shared memory holds.
     ///
-    /// Few tokens: 64 rows and two CTAs on an SM, so that one decodes while the other waits. Many:
-    /// 128 rows, for which the tokens are decoded once.
+    /// Up to 64 tokens: tiles of 64 rows, of which there are twice as many. More: 128 rows, for which
+    /// the tokens are read once.
     ///
     /// # Panics
     /// At compile time, for a number of tokens that no kernel is written for.
     pub const fn new(tokens: u32) -> Self {
-        let (rows, ctas_per_sm, weight_stages, token_stages) = match tokens {
-            8 => (64, 2, 4, 4),
-            16 => (64, 2, 4, 3),
-            32 => (64, 2, 3, 3),
-            64 => (128, 1, 4, 2),
-            128 => (128, 1, 2, 2),
+        let (rows, weight_stages, token_stages) = match tokens {
+            8 => (64, 9, 6),
+            16 => (64, 8, 6),
+            32 => (64, 7, 4),
+            64 => (64, 5, 3),
+            128 => (128, 2, 2),
             _ => panic!("sm_90 dual GEMM tiles have 8, 16, 32, 64 or 128 tokens"),
         };
-        Sm90Geometry { tokens, rows, ctas_per_sm, weight_stages, token_stages }
+        Sm90Geometry { tokens, rows, weight_stages, token_stages }
     }
 
     /// True if the consumers need more registers than an even share: the producer then is a whole
@@ -155,8 +153,6 @@ impl Sm90SmemMap {
         assert!(g.subtile_bytes().is_multiple_of(SMEM_ALIGN));
         assert!(g.parts() * 2 * g.exchange_bytes() <= rings);
         assert!(g.token_stages <= g.weight_stages);
-        // An SM has 228 KiB; each CTA's system kilobyte counts.
-        assert!(g.ctas_per_sm * (total + SMEM_ALIGN + 1024) <= 228 * 1024);
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
         Sm90SmemMap { b1, b2, sfb1, sfb2, tokens, weights_arrived, tokens_ready, stage_free, total }
     }

@@ -21,16 +21,15 @@ pub const H200_SMS: u32 = 132;
 /// CTAs of a cluster that any device with clusters can run together.
 pub const MAX_SPLIT: u32 = 8;
 
-/// From the start of a CTA to its first MMA.
-const FILL_CYCLES: u64 = 2_500;
-/// Tensor-core cycles of one 64 × N × 16 MMA are N/2, but not below this.
-const LEAST_MMA_CYCLES: u64 = 20;
-/// MMAs of one stage: 16 steps along K, two products, two warpgroups.
-const MMAS_PER_STAGE: u64 = 64;
-/// Cycles that each of 132 SMs needs for a stage of weights at the memory's bandwidth.
-const STAGE_LOAD_CYCLES: u64 = 1_500;
-/// Exchange and epilogue: a fixed part, and one per token of the tile.
-const EPILOGUE_CYCLES: u64 = 1_500;
+/// From the start of a CTA to its first MMA, and from its last to the end.
+const FIXED_CYCLES: u64 = 6_000;
+/// Decoding a thread's share of one 64 × 16 piece of weights.
+const DECODE_CYCLES: u64 = 30;
+/// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
+const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
+/// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
+const LOAD_CYCLES_PER_ROW: u64 = 15;
+/// Exchange and epilogue, per token of the tile.
 const EPILOGUE_CYCLES_PER_TOKEN: u64 = 24;
 
 /// Tokens per tile that there are kernels for.
@@ -169,13 +168,11 @@ fn grid(problem: &Problem, kernel: &KernelDecl, split: u32) -> Result<[u32; 3]> 
     Ok(counts.map(|count| count as u32))
 }
 
-/// Clusters of `split` CTAs that run at once, of 132 SMs. A cluster stays within one part of the chip,
-/// so that large ones leave SMs unused: these are what the driver says of an H200.
-fn clusters_at_once(split: u32, ctas_per_sm: u32, sm_count: u32) -> u64 {
-    const ONE: [u32; 8] = [132, 66, 39, 30, 22, 17, 15, 15];
-    const TWO: [u32; 8] = [264, 132, 79, 62, 47, 39, 32, 30];
-    let of_132 = if ctas_per_sm == 1 { ONE } else { TWO }[split as usize - 1];
-    (u64::from(of_132) * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
+/// Clusters of `split` CTAs that run at once, one CTA on an SM. A cluster stays within one part of
+/// the chip, so that large ones leave SMs unused: these are what the driver says of an H200.
+fn clusters_at_once(split: u32, sm_count: u32) -> u64 {
+    const OF_132: [u64; 8] = [132, 66, 39, 30, 22, 17, 15, 15];
+    (OF_132[split as usize - 1] * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
 }
 
 fn estimate(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Estimate {
@@ -183,17 +180,16 @@ fn estimate(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Estima
     let tiles = problem.n.div_ceil(geometry.rows as usize) as u64
         * problem.m.div_ceil(tokens as usize) as u64
         * problem.l as u64;
-    let at_once = clusters_at_once(split, geometry.ctas_per_sm, sm_count);
+    let at_once = clusters_at_once(split, sm_count);
     let waves = tiles.div_ceil(at_once);
     let stages = u64::from(k_tiles(problem).div_ceil(split));
-    // Per stage and SM, of all CTAs on it.
-    let sharing = u64::from(geometry.rows * geometry.ctas_per_sm) / 128;
-    let mma = MMAS_PER_STAGE * u64::from(tokens / 2).max(LEAST_MMA_CYCLES) * sharing;
+    let mmas = u64::from(geometry.rows / 4);
+    let mma = mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128);
     // Fewer busy SMs have more of the memory's bandwidth each.
-    let busy = tiles.min(at_once) * u64::from(split) / u64::from(geometry.ctas_per_sm);
-    let load = STAGE_LOAD_CYCLES * sharing * busy / u64::from(sm_count);
+    let busy = tiles.min(at_once) * u64::from(split);
+    let load = LOAD_CYCLES_PER_ROW * u64::from(geometry.rows) * busy / u64::from(sm_count);
     let exchange = u64::from(tokens) * EPILOGUE_CYCLES_PER_TOKEN * u64::from(split.min(2));
-    let cta = FILL_CYCLES + stages * mma.max(load) + EPILOGUE_CYCLES + exchange;
+    let cta = FIXED_CYCLES + stages * mma.max(load) + exchange;
     let ctas = tiles * u64::from(split);
     Estimate { tile_m: tokens, tile_n: geometry.rows, split, ctas, waves, cycles: waves * cta }
 }
@@ -205,7 +201,7 @@ mod tests {
 
     #[test]
     fn tiles_fit_the_tokens_and_splits_fill_the_device() {
-        for (m, tokens, split) in [(1, 8, 4), (16, 16, 4), (64, 64, 4), (512, 128, 1)] {
+        for (m, tokens, split) in [(1, 8, 2), (16, 16, 2), (64, 64, 2), (512, 128, 1)] {
             let plan = choose(&Problem::new(m, 4096, 7168), H200_SMS).unwrap();
             assert_eq!((plan.tile[0], plan.cluster[0]), (tokens, split), "{plan}");
         }
@@ -218,10 +214,10 @@ mod tests {
             .with_output(OutputType::Bf16)
             .with_activations(ActivationType::Bf16);
         let plan = with_tile(&problem, 64, 2, H200_SMS).unwrap();
-        assert_eq!((plan.kernel, plan.arch), ("nvfp4_dual_gemm_sm90_64x128_bf16", "sm_90a"));
-        assert_eq!((plan.grid, plan.block, plan.cluster), ([4, 5, 3], [288, 1, 1], [2, 1, 1]));
+        assert_eq!((plan.kernel, plan.arch), ("nvfp4_dual_gemm_sm90_64x64_bf16", "sm_90a"));
+        assert_eq!((plan.grid, plan.block, plan.cluster), ([6, 5, 3], [288, 1, 1], [2, 1, 1]));
         let [b1, b2] = plan.tensor_maps[..] else { panic!("two maps") };
-        assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 128, 1]));
+        assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 64, 1]));
         assert_eq!(b2, TensorMapSpec { operand: Operand::B2, ..b1 });
         let text = plan.to_string();
         for part in ["split the K", "two warpgroups", "UINT8", "forced", "A in bf16"] {
@@ -233,7 +229,7 @@ mod tests {
     fn refusals() {
         let text = |result: Result<Plan>| result.unwrap_err().to_string();
         let problem = Problem::new(1, 8, 32);
-        assert!(text(with_tile(&problem, 24, 1, H200_SMS)).contains("24×128"));
+        assert!(text(with_tile(&problem, 24, 1, H200_SMS)).contains("24×64"));
         assert!(text(with_tile(&problem, 8, 2, H200_SMS)).contains("split = 2"));
         assert!(text(choose(&problem, 0)).contains("sm_count"));
         assert!(text(choose(&Problem::new(1, 8, 31), H200_SMS)).contains("K = 31"));
