@@ -40,6 +40,7 @@ probes! {
     probe_griddepcontrol_launch_dependents() control::griddepcontrol_launch_dependents();
     probe_nctaid_x(out: *mut u32) keep(out, sreg::nctaid_x());
     probe_nctaid_y(out: *mut u32) keep(out, sreg::nctaid_y());
+    probe_rcp_approx_ftz_f32(out: *mut f32, a: f32) keep(out, math::rcp_approx_ftz_f32(a));
     probe_lop3_b32(out: *mut u32, a: u32, b: u32, c: u32)
         keep(out, math::lop3_b32::<0xca>(a, b, c));
     probe_mul_rn_f16x2(out: *mut u32, a: u32, b: u32) keep(out, math::mul_rn_f16x2(a, b));

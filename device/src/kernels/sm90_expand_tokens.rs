@@ -6,6 +6,7 @@
 //!           tiles [L, ⌈M/tokens⌉, ⌈K/256⌉] of tokens · 512 bytes: written whole; rows beyond M repeat
 //!           the last one, elements beyond K are 0
 //! Grid      x: stages of 256 along K, y: tiles along M, z: batches
+//! Block     8 threads a token: each has 8 elements for each lane of a consumer's quad
 //! ```
 //!
 //! It waits for the kernel before it, lets the dual GEMM start at once (which has weights to load
@@ -17,7 +18,7 @@ use crate::ptx::memory::{ld_global_nc_b32, ld_global_nc_v4_b32, st_global_v4_b32
 use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, nctaid_x, nctaid_y, tid_x};
 use crate::tile::geometry::SCALE_ATOM_BYTES;
 use crate::tile::scale_layout::atom_offset;
-use crate::tile::sm90::{EXPAND_THREADS, STAGE_K, SUBTILE_K};
+use crate::tile::sm90::{STAGE_K, SUBTILE_K};
 
 /// Where a thread's elements are: 8 for each lane of a consumer's quad, 64 apart along K.
 struct Piece {
@@ -42,41 +43,36 @@ unsafe fn pairs<const A16: bool>(a: u64, scales: u64, at: u32, k: u32) -> [u32; 
     }
 }
 
-/// A thread's pieces of a tile.
+/// A thread's piece of a tile.
 #[inline(always)]
 unsafe fn expand<const A16: bool>(a: u64, sfa: u64, tiles: u64, m: u32, k: u32, tokens: u32) {
     let (k_tile, tile, batch) = (ctaid_x(), ctaid_y(), ctaid_z());
     let to = tiles
         + ((batch as u64 * nctaid_y() as u64 + tile as u64) * nctaid_x() as u64 + k_tile as u64)
             * (tokens * STAGE_K * 2) as u64;
-    let mut item = tid_x();
-    while item < tokens * 8 {
-        let piece = Piece { token: item / 8, group: item % 8 };
-        item += EXPAND_THREADS;
-        let row = tile * tokens + piece.token;
-        let row = if row < m { row } else { m - 1 };
-        let element = (batch as u64 * m as u64 + row as u64) * k as u64;
-        let a = if A16 { a + 2 * element } else { a + element / 2 };
-        let scales = sfa
-            + atom_offset(m, k, batch, row / 128 * 128, 0)
-            + (row % 32 * 16 + row % 128 / 32 * 4) as u64;
-        let at = k_tile * STAGE_K + 8 * piece.group;
-        // SAFETY: inside the tensors; the pieces are this thread's alone.
-        unsafe {
-            let p0 = pairs::<A16>(a, scales, at, k);
-            let p1 = pairs::<A16>(a, scales, at + 64, k);
-            let p2 = pairs::<A16>(a, scales, at + 128, k);
-            let p3 = pairs::<A16>(a, scales, at + 192, k);
-            // A group is 64 bytes of the token's row: two groups a swizzled row, four pieces each.
-            let subtile = piece.group / 2 * (tokens * SUBTILE_K * 2) + piece.token * 128;
-            let swizzled = |i: u32| {
-                to + (subtile + ((piece.group % 2 * 4 + i) ^ (piece.token % 8)) * 16) as u64
-            };
-            st_global_v4_b32(swizzled(0), [p0[0], p1[0], p2[0], p3[0]]);
-            st_global_v4_b32(swizzled(1), [p0[1], p1[1], p2[1], p3[1]]);
-            st_global_v4_b32(swizzled(2), [p0[2], p1[2], p2[2], p3[2]]);
-            st_global_v4_b32(swizzled(3), [p0[3], p1[3], p2[3], p3[3]]);
-        }
+    let piece = Piece { token: tid_x() / 8, group: tid_x() % 8 };
+    let row = tile * tokens + piece.token;
+    let row = if row < m { row } else { m - 1 };
+    let element = (batch as u64 * m as u64 + row as u64) * k as u64;
+    let a = if A16 { a + 2 * element } else { a + element / 2 };
+    let scales = sfa
+        + atom_offset(m, k, batch, row / 128 * 128, 0)
+        + (row % 32 * 16 + row % 128 / 32 * 4) as u64;
+    let at = k_tile * STAGE_K + 8 * piece.group;
+    // SAFETY: inside the tensors; the pieces are this thread's alone.
+    unsafe {
+        let p0 = pairs::<A16>(a, scales, at, k);
+        let p1 = pairs::<A16>(a, scales, at + 64, k);
+        let p2 = pairs::<A16>(a, scales, at + 128, k);
+        let p3 = pairs::<A16>(a, scales, at + 192, k);
+        // A group is 64 bytes of the token's row: two groups a swizzled row, four pieces each.
+        let subtile = piece.group / 2 * (tokens * SUBTILE_K * 2) + piece.token * 128;
+        let swizzled =
+            |i: u32| to + (subtile + ((piece.group % 2 * 4 + i) ^ (piece.token % 8)) * 16) as u64;
+        st_global_v4_b32(swizzled(0), [p0[0], p1[0], p2[0], p3[0]]);
+        st_global_v4_b32(swizzled(1), [p0[1], p1[1], p2[1], p3[1]]);
+        st_global_v4_b32(swizzled(2), [p0[2], p1[2], p2[2], p3[2]]);
+        st_global_v4_b32(swizzled(3), [p0[3], p1[3], p2[3], p3[3]]);
     }
 }
 

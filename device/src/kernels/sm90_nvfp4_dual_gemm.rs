@@ -86,6 +86,8 @@ const TENSOR_MAP_BYTES: u64 = 128;
 const CONSUMERS: u32 = 128 * CONSUMER_WARPGROUPS;
 /// The warp that asks for copies.
 const PRODUCER_WARP: u32 = 4 * CONSUMER_WARPGROUPS;
+/// Stages of weights asked for before the first tokens: no more than any ring has.
+const WEIGHTS_BEFORE_TOKENS: u32 = 2;
 /// Bytes of one K step in a row of tokens.
 const WGMMA_K_BYTES: u32 = WGMMA_K * 2;
 /// The named barrier of the consumers.
@@ -210,29 +212,32 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         let from = (self.batch as u64 * nctaid_y() as u64 + ctaid_y() as u64) * k_tiles;
         // SAFETY: a stage is written only when the consumers have freed it.
         unsafe {
-            let mut stage = 0;
-            while stage < WS && first + stage < last {
-                self.load_weights(stage, first + stage);
-                stage += 1;
+            // Some weights while the kernel before this one writes the token tiles; not as many as
+            // there is room for, or the first tokens would queue behind them.
+            let mut weights = RingPosition::<WS>::start();
+            let mut next = first;
+            while next < first + WEIGHTS_BEFORE_TOKENS && next < last {
+                self.load_weights(weights.stage(), next);
+                weights.advance();
+                next += 1;
             }
-            // The kernel before this one writes the token tiles.
             griddepcontrol_wait();
             let mut ring = RingPosition::<TS>::start();
-            let mut weights = RingPosition::<WS>::start();
             for k_tile in first..last {
                 wait(self.stage_free(ring.stage()), ring.freed());
                 let ready = self.tokens_ready(ring.stage());
                 mbarrier_arrive_expect_tx(ready, tile_bytes);
                 let tile = self.args.tokens + (from + k_tile as u64) * tile_bytes as u64;
                 cp_async_bulk(self.tokens(ring.stage()), tile, tile_bytes, ready);
-                // The stage that the wait has seen freed was K tile k_tile − TS; its weights' slot
-                // takes the K tile one round of the weights' ring later.
-                if k_tile >= first + TS {
-                    let ahead = k_tile - TS + WS;
-                    if ahead < last {
-                        self.load_weights(weights.stage(), ahead);
-                    }
+                // The wait has seen K tile k_tile − TS freed, so the weights of K tiles up to one
+                // round of their ring after that one have a place. Two at a time catches up.
+                let freed = if k_tile >= first + TS { k_tile - TS + 1 } else { first };
+                let mut burst = 0;
+                while burst < 2 && next < freed + WS && next < last {
+                    self.load_weights(weights.stage(), next);
                     weights.advance();
+                    next += 1;
+                    burst += 1;
                 }
                 ring.advance();
             }

@@ -155,3 +155,17 @@ pub fn lop3_b32<const LUT: u32>(a: u32, b: u32, c: u32) -> u32 {
     }
     d
 }
+
+/// About `1/a`, to within one unit in the last place; subnormals count as 0.
+///
+/// PTX: `rcp.approx.ftz.f32 d, a;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn rcp_approx_ftz_f32(a: f32) -> f32 {
+    let d: f32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("rcp.approx.ftz.f32 {0}, {1};", out(reg32) d, in(reg32) a, options(pure, nomem, nostack));
+    }
+    d
+}

@@ -17,8 +17,8 @@ pub const ATOMS_PER_STAGE: u32 = STAGE_K / 64;
 pub const SUBTILE_K: u32 = 64;
 /// Rows that one consumer warpgroup has, of both weights: the MMA's M.
 pub const WARPGROUP_ROWS: u32 = 64;
-/// Threads of the kernel that lays A out.
-pub const EXPAND_THREADS: u32 = 256;
+/// The most threads of the kernel that lays A out: 8 for each token of a tile.
+pub const EXPAND_THREADS: u32 = 8 * 128;
 /// Warpgroups that multiply.
 pub const CONSUMER_WARPGROUPS: u32 = 2;
 

@@ -119,7 +119,7 @@ fn build(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Pl
     let before = Before {
         kernel: SM90_EXPAND_TOKENS.name,
         grid: [k_tiles(problem), grid[1], grid[2]],
-        block: SM90_EXPAND_TOKENS.block,
+        block: [8 * tokens, 1, 1],
         workspace: problem.m.div_ceil(tokens as usize)
             * l
             * (k_tiles(problem) * STAGE_K) as usize
