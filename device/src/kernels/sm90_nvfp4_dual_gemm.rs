@@ -8,14 +8,14 @@
 //!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
 //! Grid      x: tiles of 64 or 128 columns, each by all CTAs of one cluster, which split K; y: tiles along
 //!           M; z: batches
-//! Roles     two or four consumer warpgroups | one producer warp
+//! Roles     two consumer warpgroups | one producer warp
 //! Barriers  producer --weights_arrived[weight stage]--> consumers
 //!                    --tokens_ready[token stage]------>
 //!                    <--stage_free[token stage]--------
 //! ```
 //!
 //! Weights lie along the MMA's M. A consumer warpgroup has 64 of the tile's rows of B1 and of B2
-//! (where that is all of them, each has a part of every stage's K); it decodes them in registers and multiplies them with the tokens in shared
+//! (where the tile has no more, each has half of every stage's K); it decodes them in registers and multiplies them with the tokens in shared
 //! memory. Which rows: an atom of scales holds rows r, r + 32, r + 64, r + 96
 //! side by side, so a thread takes r and r + 32, and rows are dealt to the MMA's rows accordingly.
 //!
@@ -26,7 +26,7 @@
 //! At the end the accumulators go through shared memory: each CTA of the cluster sums a share of C
 //! over all of them, in the order of their ranks, so that the result has the same bits every time.
 
-use crate::decode::{DECODED_UNIT, Half, decode, decode_scale, decode_scales};
+use crate::decode::{DECODED_UNIT, Half, decode, decode_scales};
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
 use crate::epilogue::silu_mul::silu_mul_8;
 use crate::epilogue::store::store_8;
@@ -54,7 +54,8 @@ use crate::ptx::wgmma::*;
 use crate::tile::geometry::SCALE_ATOM_BYTES;
 use crate::tile::scale_layout::{atom_offset, atoms_along_k};
 use crate::tile::sm90::{
-    ATOMS_PER_STAGE, STAGE_K, Sm90Geometry, Sm90SmemMap, WARPGROUP_ROWS, WGMMA_K,
+    ATOMS_PER_STAGE, CONSUMER_WARPGROUPS, STAGE_K, Sm90Geometry, Sm90SmemMap, WARPGROUP_ROWS,
+    WGMMA_K,
 };
 use crate::tile::smem_map::SMEM_ALIGN;
 
@@ -81,6 +82,10 @@ struct Arguments {
 
 /// Bytes of a tensor map.
 const TENSOR_MAP_BYTES: u64 = 128;
+/// Threads that multiply.
+const CONSUMERS: u32 = 128 * CONSUMER_WARPGROUPS;
+/// The warp that asks for copies.
+const PRODUCER_WARP: u32 = 4 * CONSUMER_WARPGROUPS;
 /// Stages of weights asked for before the first tokens: no more than any ring has.
 const WEIGHTS_BEFORE_TOKENS: u32 = 2;
 /// Bytes of one K step in a row of tokens.
@@ -110,8 +115,6 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         geometry
     };
     const SMEM: Sm90SmemMap = Sm90SmemMap::new(Self::GEOMETRY);
-    /// Threads that multiply.
-    const CONSUMERS: u32 = 128 * Self::GEOMETRY.consumer_warpgroups();
     const PARTS: u32 = Self::GEOMETRY.parts();
     const PITCH: u32 = Self::GEOMETRY.exchange_pitch();
 
@@ -153,7 +156,7 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
             }
             for stage in 0..TS {
                 mbarrier_init(self.tokens_ready(stage), 1);
-                mbarrier_init(self.stage_free(stage), Self::CONSUMERS / 32);
+                mbarrier_init(self.stage_free(stage), 4 * CONSUMER_WARPGROUPS);
             }
             fence_mbarrier_init();
         }
@@ -321,30 +324,6 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
                 wait(self.tokens_ready(tokens.stage()), tokens.filled());
                 let b = Sm90SmemDescriptor::k_major_128b(self.tokens(tokens.stage()).0);
 
-                if Self::PARTS == 4 {
-                    // 8 bytes of the 16-byte piece 2t + warpgroup / 2: a block of 16.
-                    let piece = row * 128 + ((2 * t + warpgroup / 2) ^ g) * 16;
-                    let piece = base.offset(piece + warpgroup % 2 * 8);
-                    let g0 = ld_shared_v2_b32(piece.offset(Self::SMEM.b1));
-                    let g1 = ld_shared_v2_b32(piece.offset(Self::SMEM.b1 + 32 * 128));
-                    let u0 = ld_shared_v2_b32(piece.offset(Self::SMEM.b2));
-                    let u1 = ld_shared_v2_b32(piece.offset(Self::SMEM.b2 + 32 * 128));
-                    let [s0, s1, s2, s3] =
-                        scales.map(|four| decode_scale(self.half, four >> (8 * warpgroup)));
-                    let b = b.advance(warpgroup * Self::GEOMETRY.subtile_bytes());
-                    self.multiply_word(&mut gate, [g0[0], g1[0]], [s0, s1], b);
-                    // Now the MMAs of the K tile before are complete.
-                    if k_tile > first && lane == 0 {
-                        mbarrier_arrive(self.stage_free(tokens.previous()));
-                    }
-                    self.multiply_word(&mut up, [u0[0], u1[0]], [s2, s3], b);
-                    let b = b.advance(2 * WGMMA_K_BYTES);
-                    self.multiply_word(&mut gate, [g0[1], g1[1]], [s0, s1], b);
-                    self.multiply_word(&mut up, [u0[1], u1[1]], [s2, s3], b);
-                    weights.advance();
-                    tokens.advance();
-                    continue;
-                }
                 let parts = if Self::PARTS == 1 { 0..2 } else { warpgroup..warpgroup + 1 };
                 let first_part = parts.start;
                 for part in parts {
@@ -380,11 +359,7 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
             }
             wgmma_wait_group::<0>();
             // Everyone's operands have been read: their memory becomes the exchange's.
-            if Self::CONSUMERS == 512 {
-                bar_sync::<CONSUMER_BARRIER, 512>();
-            } else {
-                bar_sync::<CONSUMER_BARRIER, 256>();
-            }
+            bar_sync::<CONSUMER_BARRIER, CONSUMERS>();
             let to = self.smem.offset(4 * (2 * t * Self::PITCH + row));
             let part = if Self::PARTS == 1 { 0 } else { warpgroup };
             let to = to.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
@@ -433,12 +408,12 @@ impl<const T: u32, const REGS: usize, const WS: u32, const TS: u32> Tile<T, REGS
         };
         let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
         let unit = if sixteen_bit { DECODED_UNIT } else { DECODED_UNIT * DECODED_UNIT };
-        let mut piece = self.rank * Self::CONSUMERS + tid_x();
+        let mut piece = self.rank * CONSUMERS + tid_x();
         while piece < T * (Self::GEOMETRY.rows / 8) {
             let eights = Self::GEOMETRY.rows / 8;
             let (token, columns) = (piece / eights, piece % eights * 8);
             let (row, column) = (self.row + token, self.column + columns);
-            piece += self.ranks * Self::CONSUMERS;
+            piece += self.ranks * CONSUMERS;
             // N is a multiple of 8, so the 8 columns are all inside C or all outside.
             if row >= m || column >= n {
                 continue;
@@ -508,10 +483,9 @@ unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
         smem: dyn_smem().align_up(SMEM_ALIGN),
     };
     let warp = shfl_sync_idx(tid_x() / 32, 0);
-    let producer_warp = const { 4 * Sm90Geometry::new(T).consumer_warpgroups() };
     // SAFETY: each role keeps to its side of the barriers; see the methods.
     unsafe {
-        if warp == producer_warp && elect_sync() {
+        if warp == PRODUCER_WARP && elect_sync() {
             prefetch_tensormap(args.maps);
             prefetch_tensormap(args.maps + TENSOR_MAP_BYTES);
             tile.init_barriers();
@@ -520,11 +494,11 @@ unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
         // The next kernel may get ready: it waits for this one's end before it writes.
         griddepcontrol_launch_dependents();
         let moves_registers = const { Sm90Geometry::new(T).moves_registers() };
-        if warp >= producer_warp {
+        if warp >= PRODUCER_WARP {
             if moves_registers {
                 setmaxnreg_dec::<40>();
             }
-            if warp == producer_warp && elect_sync() {
+            if warp == PRODUCER_WARP && elect_sync() {
                 tile.produce();
             }
             bar_warp_sync();

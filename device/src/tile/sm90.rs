@@ -19,6 +19,8 @@ pub const SUBTILE_K: u32 = 64;
 pub const WARPGROUP_ROWS: u32 = 64;
 /// The most threads of the kernel that lays A out: 8 for each token of a tile.
 pub const EXPAND_THREADS: u32 = 8 * 128;
+/// Warpgroups that multiply.
+pub const CONSUMER_WARPGROUPS: u32 = 2;
 
 /// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,19 +61,14 @@ impl Sm90Geometry {
         self.tokens == 128
     }
 
-    /// Warpgroups that multiply: four where registers allow, to hide the decoding's latencies.
-    pub const fn consumer_warpgroups(self) -> u32 {
-        if self.tokens <= 32 { 4 } else { 2 }
-    }
-
     /// Threads per CTA.
     pub const fn threads(self) -> u32 {
-        self.consumer_warpgroups() * 128 + if self.moves_registers() { 128 } else { 32 }
+        CONSUMER_WARPGROUPS * 128 + if self.moves_registers() { 128 } else { 32 }
     }
 
-    /// Parts of a stage's K that different warpgroups multiply, where several have the same rows.
+    /// Parts of a stage's K that different warpgroups multiply: 2 where all have the same rows.
     pub const fn parts(self) -> u32 {
-        self.consumer_warpgroups() / (self.rows / WARPGROUP_ROWS)
+        CONSUMER_WARPGROUPS / (self.rows / WARPGROUP_ROWS)
     }
 
     /// f32 words from one token to the next in the exchange of accumulators: the rows, and 4 words
