@@ -516,6 +516,8 @@ unsafe fn run<const T: u32, const REGS: usize, const WS: u32, const TS: u32>(
         }
         // No CTA ends while another may read its shared memory.
         if ranks > 1 {
+            // Lanes have had different shares of C.
+            bar_warp_sync();
             barrier_cluster_arrive_relaxed();
             barrier_cluster_wait();
         }

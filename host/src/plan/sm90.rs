@@ -201,7 +201,16 @@ mod tests {
 
     #[test]
     fn tiles_fit_the_tokens_and_splits_fill_the_device() {
-        for (m, tokens, split) in [(1, 8, 2), (16, 16, 2), (64, 64, 2), (512, 128, 1)] {
+        for (m, tokens, split) in [
+            (1, 8, 2),
+            (16, 16, 2),
+            (32, 32, 2),
+            (64, 64, 2),
+            (128, 64, 1),
+            (256, 128, 2),
+            (512, 128, 1),
+            (4096, 128, 1),
+        ] {
             let plan = choose(&Problem::new(m, 4096, 7168), H200_SMS).unwrap();
             assert_eq!((plan.tile[0], plan.cluster[0]), (tokens, split), "{plan}");
         }
