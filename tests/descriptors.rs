@@ -117,7 +117,7 @@ fn the_maps_keep_everything_apart() {
             assert_eq!(pair[0].0 + pair[0].1, pair[1].0, "no gap and no overlap");
         }
         assert!(map.tiles_arrived >= map.stage * geometry.stages);
-        assert!(map.tiles_arrived % 8 == 0 && map.stage_free % 8 == 0);
+        assert!(map.tiles_arrived.is_multiple_of(8) && map.stage_free.is_multiple_of(8));
         for (offset, rows) in [(map.a, TILE_M), (map.b1, tile_n), (map.b2, tile_n)] {
             // The four K steps read every byte of the tile once.
             let mut read = vec![0; (rows * 128) as usize];

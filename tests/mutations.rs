@@ -261,7 +261,7 @@ const MISTAKES: &[Mistake] = &[
     ("the loaded accumulators are not waited for", |k| k.delete(k.find("tcgen05.wait::ld", 0))),
     ("every epilogue warp loads the first lanes", |k| {
         let line = k.find_where(|line| line.starts_with("shl.b32") && line.ends_with(", 16;"));
-        k.replace(line, ", 16;", ", 22;");
+        k.replace(line, ", 16;", ", 31;");
     }),
     ("gate and up are swapped", |k| {
         let line = k.definition_of_operand(LD, 1, 8);

@@ -172,12 +172,16 @@ impl From<Fault> for Ending {
 
 /// Something a program uses that this emulator does not implement.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what} (line {line})")]
+#[error("{what}{}", in_line(*line))]
 pub struct Unsupported {
     /// The instruction form, modifier or feature, as written.
     pub what: String,
-    /// 1-based line of the PTX text.
+    /// 1-based line of the PTX text; 0 when it is not the text that asks for it.
     pub line: u32,
+}
+
+fn in_line(line: u32) -> String {
+    if line == 0 { String::new() } else { format!(" (line {line})") }
 }
 
 /// Input that is not what it claims to be.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use ptx_emulator::error::Ending;
 use ptx_emulator::launch_file::{Job, Outcome, SeedEnding};
+use ptx_emulator::run::Ordering;
 
 mod report;
 
@@ -43,6 +44,10 @@ struct Run {
     /// Run N schedules, from the seed on, and compare their outputs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// What to take for granted where the ISA leaves a question open, instead of the launch file's
+    /// choice (`hardware` if it makes none)
+    #[arg(long, value_enum)]
+    ordering: Option<Ordering>,
     /// Print the result as a JSON object on stdout
     #[arg(long)]
     json: bool,
@@ -102,7 +107,10 @@ fn main() -> ExitCode {
 
 /// Reads, runs and writes; the seed is that of the schedule that ended badly, if one did.
 fn execute(run: &Run) -> Result<Outcome, (Option<u64>, Ending)> {
-    let job = Job::read(Path::new(&run.launch)).map_err(|ending| (None, ending))?;
+    let mut job = Job::read(Path::new(&run.launch)).map_err(|ending| (None, ending))?;
+    if let Some(ordering) = run.ordering {
+        job.set_ordering(ordering);
+    }
     let first = run.seed.unwrap_or(job.seed());
     let outcome = job
         .run_seeds(first, run.seeds)

@@ -55,7 +55,9 @@ pub(crate) fn ending_json(seed: Option<u64>, ending: &Ending) -> Value {
         Ending::Unsupported(why) => {
             put("status", json!("unsupported"));
             put("message", json!(why.what));
-            put("line", json!(why.line));
+            if why.line > 0 {
+                put("line", json!(why.line));
+            }
         }
         Ending::Malformed(why) => {
             put("status", json!("malformed"));

@@ -60,6 +60,9 @@ fn faulty(body: &str, block: u32, cluster: u32, kind: FaultKind) -> Fault {
 fn reads_of_what_nobody_wrote() {
     let f = faulty("add.s32 %r2, %r3, 1;", 32, 1, FaultKind::UnwrittenRead);
     assert_eq!(f.actor.map(|a| (a.line, a.lane)), Some((14, Some(0))));
+    assert_eq!(f.message, "register %r3 was read and never written");
+    let f = faulty("@%p3 bra L; L:", 32, 1, FaultKind::UnwrittenRead);
+    assert_eq!(f.message, "register %p3 was read and never written");
     faulty("ld.shared.b32 %r2, [%r1];", 32, 1, FaultKind::UnwrittenRead);
     fine("st.shared.b32 [%r1], %r0; ld.shared.b32 %r2, [%r1];", 32, 1);
     let f = faulty("ld.global.b32 %r2, [%rd0+512];", 32, 1, FaultKind::UnwrittenRead);

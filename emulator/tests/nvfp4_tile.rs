@@ -181,6 +181,7 @@ fn every_mistake_is_caught() {
         ("misaligned tile", "add.s32 %r13, %r9, 16384;", "add.s32 %r13, %r9, 16400;"),
         ("descriptor version bits", "0x4000404000000000", "0x4000004000000000"),
         ("swapped operands", "%rd9, %rd10, %r20", "%rd10, %rd9, %r20"),
+        ("every warp names the first lanes", "shl.b32 %r10, %r9, 21;", "mov.b32 %r10, 0;"),
         ("result out of bounds", "st.global.v4.b32 [%rd5+48]", "st.global.v4.b32 [%rd5+32768]"),
         ("commit before the last products", "add.s32 %r16, %r10, 16;", "add.s32 %r16, %r3, 32;"),
         ("barrier never initialised", "mbarrier.init.shared::cta.b64 [%r3+32], 1;", ""),

@@ -162,14 +162,14 @@ pub enum Error {
         rule: &'static str,
     },
     /// A file or folder of a checkpoint cannot be read.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said. In the message already, so it is not this error's `source`.
+        cause: std::io::Error,
     },
     /// A file of a checkpoint is not what its name says.
     #[error("{}: {reason}; {remedy}", path.display())]
@@ -214,12 +214,12 @@ pub enum Error {
         remedy: &'static str,
     },
     /// What a device, a driver or an emulator reports.
-    #[error("{device}: {source}")]
+    #[error("{device}: {cause}")]
     Backend {
         /// Which device.
         device: String,
         /// What it reports.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Something legal that this version does not do.
     #[error("unsupported: {what}; {remedy}")]

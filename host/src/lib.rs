@@ -71,3 +71,8 @@ pub use formats::nvfp4::{Nvfp4Matrix, TensorScale};
 pub use launch::dual_gemm;
 pub use plan::Plan;
 pub use problem::{ActivationType, Inputs, OutputType, Problem};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

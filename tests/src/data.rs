@@ -21,7 +21,8 @@ pub enum DataKind {
     FullRange,
     /// Normally distributed activations and weights, quantised; the tensor scales in the alphas.
     Quantised,
-    /// What breaks kernels: see [`hostile_scale`] and [`hostile_code`].
+    /// What breaks kernels: zero, subnormal and largest scales, one huge block among tiny ones, sums
+    /// that cancel, nibble patterns of its own in A and in B.
     Hostile,
 }
 

@@ -30,8 +30,8 @@ pub struct Buffer {
     bytes: usize,
 }
 
-fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Backend { device: "emulator".to_owned(), source: source.into() }
+fn failed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Backend { device: "emulator".to_owned(), cause: cause.into() }
 }
 
 impl Emulated {

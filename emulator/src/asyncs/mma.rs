@@ -1,6 +1,8 @@
 //! `tcgen05.mma` under way: operands are gathered from shared and tensor memory, the arithmetic is
 //! [`crate::tensor`]'s, the result goes back to tensor memory.
 
+use std::ops::Range;
+
 use super::Progress;
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
@@ -21,8 +23,13 @@ const ROW_BYTES: usize = 32;
 pub enum MmaOperandA {
     /// Shared memory.
     Shared(MatrixDescriptor),
-    /// Tensor memory, from this column on.
-    Tmem(u32),
+    /// Tensor memory, from this column and lane on.
+    Tmem {
+        /// First column.
+        column: u32,
+        /// First lane: 0, or 16 for the upper halves of the groups of 32 lanes.
+        lane: u32,
+    },
 }
 
 /// An MMA.
@@ -36,6 +43,8 @@ pub struct MmaJob {
     pub layout: AccumulatorLayout,
     /// First column of D.
     pub d: u32,
+    /// First lane of D: 0, or 16 for the upper halves of the groups of 32 lanes.
+    pub d_lane: u32,
     /// A.
     pub a: MmaOperandA,
     /// B.
@@ -61,7 +70,8 @@ impl MmaJob {
         let mut b = Vec::with_capacity(n as usize * ROW_BYTES);
         for &rank in &self.ranks {
             let cta = space.cta(rank, self.b.start.into(), who)?;
-            gather(&self.b, n / group, self.idesc.b_mn_major, &self.idesc, cta, who, &mut b)?;
+            let layout = (self.major(self.idesc.b_mn_major), self.idesc.data_bytes(self.idesc.b));
+            gather(&self.b, 0..n / group, layout, cta, who, &mut b)?;
         }
         let mut results = vec![];
         for (index, &rank) in (0u32..).zip(&self.ranks) {
@@ -132,15 +142,23 @@ impl MmaJob {
         Ok(d)
     }
 
+    /// Element size and K of an MN-major operand.
+    fn major(&self, mn_major: bool) -> Option<(u32, u32)> {
+        mn_major.then(|| (self.idesc.element_bits() / 8, self.idesc.k))
+    }
+
     fn rows_of_a(&self, index: u32, m: u32, cta: &Cta, who: &Who) -> Result<Vec<u8>, Box<Fault>> {
         let mut a = Vec::with_capacity(m as usize * ROW_BYTES);
         match &self.a {
             MmaOperandA::Shared(descriptor) => {
-                gather(descriptor, m, self.idesc.a_mn_major, &self.idesc, cta, who, &mut a)?;
+                let major = self.major(self.idesc.a_mn_major);
+                let layout = (major, self.idesc.data_bytes(self.idesc.a));
+                gather(descriptor, 0..m, layout, cta, who, &mut a)?;
             }
-            MmaOperandA::Tmem(column) => {
+            MmaOperandA::Tmem { column, lane: first } => {
                 for row in 0..m {
                     let (_, lane, _) = self.layout.cell(index * m + row, 0, self.idesc.n);
+                    let lane = lane + first;
                     for c in 0..ROW_BYTES as u32 / 4 {
                         let mut word = [0];
                         cta.tmem.read(column + c, lane as usize, &mut word, who)?;
@@ -167,7 +185,7 @@ impl MmaJob {
                 for row in 0..m {
                     let (_, lane, offset) = self.layout.cell(index * m + row, n, self.idesc.n);
                     let cell = &mut column[row as usize..][..1];
-                    cta.tmem.read(self.d + offset, lane as usize, cell, who)?;
+                    cta.tmem.read(self.d + offset, (lane + self.d_lane) as usize, cell, who)?;
                 }
             }
             if self.scale_input > 0 {
@@ -191,6 +209,7 @@ impl MmaJob {
             }
             for row in 0..m {
                 let (_, lane, offset) = self.layout.cell(index * m + row, n, self.idesc.n);
+                let lane = lane + self.d_lane;
                 if disabled >> lane & 1 == 0 {
                     cta.tmem.write(self.d + offset, lane as usize, column[row as usize]);
                 }
@@ -199,30 +218,31 @@ impl MmaJob {
     }
 }
 
-/// Appends `rows` rows of an operand in shared memory, K-major.
-fn gather(
+/// Appends rows of an operand in shared memory, K-major. The layout of an MN-major operand is its
+/// element's size in bytes and K; then how many bytes of every sixteen are read, the rest being zero.
+pub(super) fn gather(
     descriptor: &MatrixDescriptor,
-    rows: u32,
-    mn_major: bool,
-    idesc: &InstrDescriptor,
+    rows: Range<u32>,
+    (mn_major, data): (Option<(u32, u32)>, u32),
     cta: &Cta,
     who: &Who,
     out: &mut Vec<u8>,
 ) -> Result<(), Box<Fault>> {
-    if !mn_major {
-        for row in 0..rows {
-            for byte in [0, 16] {
-                let offset = descriptor.k_major(row, byte);
-                out.extend_from_slice(cta.shared.load(offset, 16, who)?);
+    for row in rows {
+        match mn_major {
+            None => {
+                for byte in [0, 16] {
+                    let offset = descriptor.k_major(row, byte);
+                    out.extend_from_slice(cta.shared.load(offset, data, who)?);
+                    out.resize(out.len() + 16 - data as usize, 0);
+                }
             }
-        }
-        return Ok(());
-    }
-    let element = idesc.element_bits() / 8;
-    for row in 0..rows {
-        for k in 0..idesc.k {
-            let offset = descriptor.mn_major(row * element, k);
-            out.extend_from_slice(cta.shared.load(offset, element, who)?);
+            Some((element, k)) => {
+                for k in 0..k {
+                    let offset = descriptor.mn_major(row * element, k);
+                    out.extend_from_slice(cta.shared.load(offset, element, who)?);
+                }
+            }
         }
     }
     Ok(())
@@ -238,13 +258,15 @@ fn scales(
     who: &Who,
 ) -> Result<Vec<[u8; 4]>, Box<Fault>> {
     let mut out = vec![[0; 4]; rows as usize];
+    // Bytes of a cell that this instruction does not use may hold anything.
+    let used = (u64::from(u32::MAX) >> (32 - 8 * factors) << (8 * id)) as u32;
     for row in 0..if factors > 0 { rows } else { 0 } {
         let (lane, offset) = scale_cell(row);
         let wanted = 0x1_0000_0001_0000_0001_0000_0001_u128 << lane;
         let cells = cta.tmem.column(column + offset, wanted, who)?;
         let value = cells[lane as usize];
         let copies = [32, 64, 96].map(|step| cells[(lane + step) as usize]);
-        if copies.iter().any(|&copy| copy != value) {
+        if copies.iter().any(|&copy| (copy ^ value) & used != 0) {
             let message = format!(
                 "the four copies of the scale cell at lane {lane}, column {} differ: {value:#010x}, \
                  {:#010x}, {:#010x}, {:#010x}",

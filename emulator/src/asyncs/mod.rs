@@ -13,6 +13,7 @@ mod copy;
 mod mma;
 mod store;
 mod tensor;
+mod wgmma;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ pub use tensor::{
     Access, CellCopyJob, CommitJob, MmaJob, MmaOperandA, ShiftJob, TmemLoadJob, TmemStoreJob,
     lanes_of,
 };
+
+pub use wgmma::{WgmmaA, WgmmaJob};
 
 use crate::error::{Actor, Fault};
 use crate::machine::access::Who;
@@ -57,6 +60,8 @@ pub enum Job {
     TmemLoad(TmemLoadJob),
     /// `tcgen05.st`.
     TmemStore(TmemStoreJob),
+    /// `wgmma.mma_async`, one warp's part.
+    Wgmma(Box<WgmmaJob>),
 }
 
 /// What a step achieved.
@@ -247,6 +252,7 @@ fn run(
         Job::Commit(job) => job.step(space, &tensor),
         Job::Shift(job) => job.step(space, ticket, &tensor),
         Job::TmemLoad(job) => job.step(space, ticket, rank, &tensor),
+        Job::Wgmma(job) => job.step(space, ticket, rank, &tensor),
         Job::TmemStore(job) => job.step(space, ticket, rank, &tensor),
     }
 }

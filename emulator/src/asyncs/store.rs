@@ -50,7 +50,10 @@ impl CpAsyncJob {
             let actor = Actor { lane: Some(copy.lane), ..actor };
             let who = Who { actor, proxy: Proxy::CpAsync };
             let mut bytes = [0; 16];
-            env.global.load(copy.from, &mut bytes[..copy.source_bytes as usize], &who)?;
+            // A source of no bytes is not touched: its address may be anything.
+            if copy.source_bytes > 0 {
+                env.global.load(copy.from, &mut bytes[..copy.source_bytes as usize], &who)?;
+            }
             let cta = space.cta(copy.to.0, copy.to.1.into(), &who)?;
             cta.shared.store(copy.to.1, &bytes[..copy.bytes as usize], &who)?;
             space.stats.copied_bytes += u64::from(copy.bytes);

@@ -1,14 +1,14 @@
 //! Builds one kernel: lays out registers, variables and call frames, walks the bodies of the entry
 //! and of every function it reaches, and resolves labels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     form::{Decoded, Form},
     module::{Module, ModuleSymbol},
     op::{ControlOp, Guard, Instr, Op, Pred, Slot, Symbol, Width},
     program::{Kernel, LaunchBounds, Param, SharedVar},
-    scope::{Entity, Register, Scope, members, register_width},
+    scope::{Entity, Range, Register, Scope, members, register_width},
 };
 use crate::parse::{
     ast::{DeclaredSpace, Function, Linkage, Position, Statement, Variable},
@@ -43,6 +43,9 @@ pub(super) struct Builder<'m, 'a> {
     /// Offsets of module-scope shared variables that the kernel uses.
     shared: HashMap<&'a str, u32>,
     callees: HashMap<&'a str, Callee>,
+    /// Named registers, and the slots of those that something writes.
+    declared: Vec<Register>,
+    assigned: HashSet<Slot>,
     queue: Vec<&'m Function<'a>>,
     /// Who calls whom, by index; the entry is 0.
     calls: Vec<(usize, usize)>,
@@ -65,6 +68,8 @@ pub(super) fn kernel<'m, 'a>(
         carry: None,
         shared: HashMap::new(),
         callees: HashMap::new(),
+        declared: vec![],
+        assigned: HashSet::new(),
         queue: vec![],
         calls: vec![],
         current: 0,
@@ -87,6 +92,12 @@ pub(super) fn kernel<'m, 'a>(
     }
     builder.refuse_recursion(entry)?;
     builder.link();
+    for register in &builder.declared {
+        if !builder.assigned.contains(&register.slot) {
+            let slots = register.slot..register.slot + register.width.slots();
+            builder.kernel.undefined.extend(slots);
+        }
+    }
     Ok(builder.kernel)
 }
 
@@ -105,6 +116,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             if formal.space == DeclaredSpace::Reg {
                 let register = self.register(register_type(formal)?)?;
                 self.name_register(formal.name, Entity::Register(register));
+                self.assign(register);
                 self.declare(formal.name, Entity::Register(register), formal.at)?;
                 if is_param {
                     self.load_frame(register, offset);
@@ -226,14 +238,20 @@ impl<'m, 'a> Builder<'m, 'a> {
         }
     }
 
+    /// Notes that something writes this register.
+    pub(super) fn assign(&mut self, register: Register) {
+        self.assigned.insert(register.slot);
+    }
+
     fn name_register(&mut self, name: &str, entity: Entity) {
         match entity {
             Entity::Register(register) => {
                 self.kernel.register_names.push((register.slot, name.into()));
+                self.declared.push(register);
             }
             Entity::Vector { first, .. } => self.kernel.register_names.push((first, name.into())),
             Entity::Predicate(pred) => self.kernel.predicate_names.push((pred, name.into())),
-            Entity::Range { .. } | Entity::Variable { .. } => {}
+            Entity::Variable { .. } => {}
         }
     }
 
@@ -247,7 +265,10 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     fn variable(&mut self, variable: &'m Variable<'a>) -> Decoded<()> {
         let entity = match variable.space {
-            DeclaredSpace::Reg => self.register_variable(variable)?,
+            DeclaredSpace::Reg => match variable.range {
+                Some(count) => return self.register_range(variable, count),
+                None => self.register_variable(variable)?,
+            },
             DeclaredSpace::Local | DeclaredSpace::Param | DeclaredSpace::Shared => {
                 if variable.space == DeclaredSpace::Shared && variable.linkage == Linkage::External
                 {
@@ -283,14 +304,20 @@ impl<'m, 'a> Builder<'m, 'a> {
         self.declare(variable.name, entity, variable.at)
     }
 
-    fn register_variable(&mut self, variable: &'m Variable<'a>) -> Decoded<Entity> {
-        if let Some(count) = variable.range {
-            if variable.vector != 1 {
-                return Err(unsupported(variable.at, "a range of vector registers"));
-            }
-            let width = if variable.ty == "pred" { None } else { Some(register_type(variable)?) };
-            return Ok(Entity::Range { width, count });
+    fn register_range(&mut self, variable: &'m Variable<'a>, count: u32) -> Decoded<()> {
+        if variable.vector != 1 {
+            return Err(unsupported(variable.at, "a range of vector registers"));
         }
+        let width = if variable.ty == "pred" { None } else { Some(register_type(variable)?) };
+        let scope = self.scopes.last_mut().expect("a body has a scope");
+        if scope.ranges.insert(variable.name, Range { width, count }).is_some() {
+            let what = format!("'{}<…>' is declared twice in one scope", variable.name);
+            return Err(malformed(variable.at, what));
+        }
+        Ok(())
+    }
+
+    fn register_variable(&mut self, variable: &'m Variable<'a>) -> Decoded<Entity> {
         if !variable.dimensions.is_empty() {
             return Err(unsupported(variable.at, "an array of registers"));
         }
@@ -332,8 +359,8 @@ impl<'m, 'a> Builder<'m, 'a> {
                 return Ok(Some(entity));
             }
             for (prefix, number) in members(name) {
-                let range = self.scopes[index].names.get(prefix);
-                let Some(&Entity::Range { width, count }) = range else { continue };
+                let range = self.scopes[index].ranges.get(prefix);
+                let Some(&Range { width, count }) = range else { continue };
                 if number >= count {
                     continue;
                 }

@@ -141,6 +141,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         self.emit(Op::Control(ControlOp::Call { target: callee.label }));
         for (result, &(offset, size)) in results.iter().zip(&callee.returns) {
             if let Some(register) = self.try_register(form, result)? {
+                self.assign(register);
                 self.load_frame(register, offset);
             } else if *result != Operand::Sink {
                 let to = self.frame_variable(form, result, size)?;

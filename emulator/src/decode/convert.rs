@@ -92,11 +92,10 @@ impl<'m, 'a> Builder<'m, 'a> {
         let relu = form.take("relu");
         let to = form.need(&SCALARS)?;
         let from = form.need(&SCALARS)?;
-        if to == CvtFormat::BF16
-            && from == CvtFormat::F32
-            && matches!(mode, Some(Mode::Float(Rounding::Rs)))
-            || from == CvtFormat::TF32
-        {
+        if matches!(mode, Some(Mode::Float(Rounding::Rs))) {
+            return Err(form.unsupported("stochastic rounding"));
+        }
+        if from == CvtFormat::TF32 {
             return Err(form.refuse());
         }
         let (rounding, integral) = match mode {
@@ -152,6 +151,9 @@ impl<'m, 'a> Builder<'m, 'a> {
         let Some(Mode::Float(rounding)) = mode else {
             return Err(form.malformed("this conversion needs a rounding modifier"));
         };
+        if rounding == Rounding::Rs {
+            return Err(form.unsupported("stochastic rounding"));
+        }
         let small = |format| packed_bits(format) <= 8;
         let known = match (to, from) {
             (PackedFormat::F16 | PackedFormat::BF16, PackedFormat::F32) => true,

@@ -1,4 +1,4 @@
-//! From the syntax tree to typed instructions: [`op`] says what an instruction does, [`program`]
+//! From the syntax tree to typed instructions: [`op`] says what an instruction does, [`mod@program`]
 //! what a decoded module holds.
 //!
 //! A form is matched as a set of words, whatever their order; a word that nobody takes is refused

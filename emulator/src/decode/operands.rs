@@ -261,7 +261,10 @@ impl<'m, 'a> Builder<'m, 'a> {
             return Ok(None);
         }
         match self.try_register(form, operand)? {
-            Some(register) if fits(register.width) => Ok(Some(register)),
+            Some(register) if fits(register.width) => {
+                self.assign(register);
+                Ok(Some(register))
+            }
             Some(register) => Err(form.malformed(format!(
                 "'{}' is {} bits wide, which is not the width that is written",
                 shown(operand),
@@ -400,7 +403,10 @@ impl<'m, 'a> Builder<'m, 'a> {
                 .iter()
                 .map(|element| self.dst_of(form, element, |width| width >= least))
                 .collect::<Decoded<_>>()?,
-            Elements::Registers(list) => list.into_iter().map(Some).collect(),
+            Elements::Registers(list) => {
+                list.iter().for_each(|&register| self.assign(register));
+                list.into_iter().map(Some).collect()
+            }
         };
         let mut widths = list.iter().flatten().map(|register| register.width);
         let width = widths.next().unwrap_or(least);

@@ -83,6 +83,9 @@ pub struct Kernel {
     pub register_names: Vec<(u32, String)>,
     /// Predicate names, for messages; sorted by index.
     pub predicate_names: Vec<(u32, String)>,
+    /// Slots of registers that are read and that no instruction writes: values that a compiler
+    /// knows not to matter.
+    pub undefined: Vec<u32>,
 }
 
 /// What the directives of an entry demand of its launch.

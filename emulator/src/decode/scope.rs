@@ -13,10 +13,15 @@ pub(super) enum Entity {
     Predicate(Pred),
     /// A `.v2`/`.v4` register: `count` registers in a row.
     Vector { first: Slot, element: Width, count: u32 },
-    /// `%r<N>`; its members become registers when they are first met.
-    Range { width: Option<Width>, count: u32 },
     /// A variable, with its size.
     Variable { symbol: Symbol, size: u64 },
+}
+
+/// Registers (predicates without a width) declared as one, numbered from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) width: Option<Width>,
+    pub(super) count: u32,
 }
 
 /// A register's place.
@@ -30,6 +35,9 @@ pub(super) struct Register {
 #[derive(Default)]
 pub(super) struct Scope<'a> {
     pub(super) names: HashMap<&'a str, Entity>,
+    /// `%r<N>` by its prefix, apart from the names: `a` and `a<2>` are different registers. Its
+    /// members become registers when they are first met.
+    pub(super) ranges: HashMap<&'a str, Range>,
     /// Labels, by number.
     pub(super) labels: HashMap<&'a str, u32>,
     /// `.branchtargets` lists.

@@ -1,5 +1,7 @@
 //! Branches, calls, the end of threads.
 
+mod registers;
+
 use super::operand::{lane_fault, read32};
 use super::{Flow, Step, unsupported};
 use crate::decode::op::ControlOp;
@@ -111,13 +113,14 @@ pub(super) fn execute(
             read32(&warp.regs, *time, at.active)?;
             Ok(Flow::Next)
         }
-        ControlOp::Breakpoint => unsupported("brkpt"),
-        // Register budgets and dependent launches change nothing here: launches run one after the
-        // other, and registers are not counted.
-        ControlOp::SetMaxNReg { .. }
-        | ControlOp::GridDependencyWait
-        | ControlOp::GridLaunchDependents
-        | ControlOp::Nop => Ok(Flow::Next),
+        ControlOp::Breakpoint => unsupported("brkpt: there is no debugger to stop for"),
+        ControlOp::SetMaxNReg { increase, count } => {
+            Ok(registers::set_max(*increase, *count, env, space, warp))
+        }
+        // Dependent launches change nothing here: launches run one after the other.
+        ControlOp::GridDependencyWait | ControlOp::GridLaunchDependents | ControlOp::Nop => {
+            Ok(Flow::Next)
+        }
     }
 }
 
@@ -158,6 +161,12 @@ fn exit(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Result<
             if done { "though" } else { "not" }
         );
         return Err(Box::new(Fault::new(FaultKind::Unfinished, message)));
+    }
+    for lane in each(at.active) {
+        // Whoever arrived and leaves without waiting is neither waited for nor counted.
+        if warp.cluster_arrival[lane as usize] == Some(space.barrier.generation) {
+            space.barrier.arrived -= 1;
+        }
     }
     warp.exit(at.group, at.active);
     space.events += 1;

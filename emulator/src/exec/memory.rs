@@ -6,7 +6,7 @@ use crate::decode::op::{Atom, AtomKind, Load, MemoryOp, Space as StateSpace, Src
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
-use crate::machine::registers::{Lane32, Lanes};
+use crate::machine::registers::Lanes;
 use crate::machine::shared;
 use crate::machine::warp::{Warp, each};
 use crate::machine::window;
@@ -153,6 +153,52 @@ fn check_alignment(address: u64, bytes: u32, what: &str, who: &Who) -> Result<()
     Err(who.fault(FaultKind::Misaligned, address, message))
 }
 
+/// The number of registers a lane's element takes, and the element extended to them.
+#[inline]
+fn extend(load: &Load, value: u64) -> (u32, u32) {
+    let value = if load.signed {
+        let shift = 64 - load.width.bits();
+        ((value << shift) as i64 >> shift) as u64
+    } else {
+        value
+    };
+    let low = match load.reg {
+        Width::B8 => value as u8 as u32,
+        Width::B16 => value as u16 as u32,
+        _ => value as u32,
+    };
+    (low, (value >> 32) as u32)
+}
+
+/// Whether all active lanes of a global or generic access go to global memory.
+#[inline]
+fn all_global(space: StateSpace, addresses: &[u64; 32], lanes: Lanes) -> bool {
+    match space {
+        StateSpace::Global | StateSpace::Const => true,
+        StateSpace::Generic => {
+            each(lanes).all(|l| window::resolve(addresses[l as usize]).0 == StateSpace::Global)
+        }
+        _ => false,
+    }
+}
+
+fn check_alignments(
+    addresses: &[u64; 32],
+    bytes: u32,
+    what: &str,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let mask = u64::from(bytes - 1);
+    if each(at.active).all(|l| addresses[l as usize] & mask == 0) {
+        return Ok(());
+    }
+    for lane in each(at.active) {
+        let who = Who::generic(at.lane(lane));
+        check_alignment(addresses[lane as usize], bytes, what, &who)?;
+    }
+    Ok(())
+}
+
 fn load(
     load: &Load,
     env: &Env<'_>,
@@ -161,76 +207,60 @@ fn load(
     at: &Step,
 ) -> Result<(), Box<Fault>> {
     let addresses = addresses(env, warp, &load.address, at.active)?;
-    let width = load.width.bytes();
-    let total = width * load.dst.len() as u32;
-    let slots = load.reg.slots() as usize;
-    let mut values: [Lane32; 16] = [[0; 32]; 16];
+    let width = load.width.bytes() as usize;
+    let total = width * load.dst.len();
+    let slots = load.reg.slots();
+    check_alignments(&addresses, total as u32, "load", at)?;
+    for dst in load.dst.iter().flatten() {
+        for slot in *dst..dst + slots {
+            check_write(&warp.regs, slot, at.active)?;
+        }
+    }
+    if let ([Some(dst)], 1..=8) = (&*load.dst, width)
+        && all_global(load.space, &addresses, at.active)
+    {
+        let mut values = [0; 32];
+        let who = Who::generic(at.actor);
+        env.global.load_lanes(&addresses, at.active, width, &who, &mut values)?;
+        let values = values.map(|value| extend(load, value));
+        warp.regs.set(*dst as usize, at.active, &values.map(|(low, _)| low));
+        if slots == 2 {
+            warp.regs.set(*dst as usize + 1, at.active, &values.map(|(_, high)| high));
+        }
+        return Ok(());
+    }
     let mut who = Who::generic(at.actor);
     for lane in each(at.active) {
         who.actor.lane = Some(lane);
-        let address = addresses[lane as usize];
-        check_alignment(address, total, "load", &who)?;
-        let place = place(load.space, address, warp.rank, &who)?;
+        let place = place(load.space, addresses[lane as usize], warp.rank, &who)?;
         let mut bytes = [0; MAX_BYTES];
-        let bytes = &mut bytes[..total as usize];
+        let bytes = &mut bytes[..total];
         access_load(place, bytes, lane, env, space, warp, &who)?;
-        for (element, chunk) in bytes.chunks_exact(width as usize).enumerate() {
-            let out = &mut values[element * slots..];
+        for (dst, chunk) in load.dst.iter().zip(bytes.chunks_exact(width)) {
+            let Some(dst) = dst else { continue };
+            let registers = &mut warp.regs.words[*dst as usize..];
             if load.width == Width::B128 {
                 for (slot, word) in chunk.chunks_exact(4).enumerate() {
-                    out[slot][lane as usize] =
-                        u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                    let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                    registers[slot][lane as usize] = word;
                 }
                 continue;
             }
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            let mut value = u64::from_le_bytes(word);
-            if load.signed {
-                let shift = 64 - load.width.bits();
-                value = ((value << shift) as i64 >> shift) as u64;
-            }
-            out[0][lane as usize] = match load.reg {
-                Width::B8 => value as u8 as u32,
-                Width::B16 => value as u16 as u32,
-                _ => value as u32,
-            };
+            let (low, high) = extend(load, u64::from_le_bytes(word));
+            registers[0][lane as usize] = low;
             if slots == 2 {
-                out[1][lane as usize] = (value >> 32) as u32;
+                registers[1][lane as usize] = high;
             }
         }
     }
-    for (element, dst) in load.dst.iter().enumerate() {
-        let Some(dst) = dst else { continue };
-        for slot in 0..slots {
-            check_write(&warp.regs, dst + slot as u32, at.active)?;
-            warp.regs.set(*dst as usize + slot, at.active, &values[element * slots + slot]);
+    for dst in load.dst.iter().flatten() {
+        for slot in *dst..dst + slots {
+            warp.regs.mark(slot as usize, at.active);
         }
     }
     Ok(())
-}
-
-/// The slots of an operand of any width.
-fn read_slots(
-    warp: &Warp,
-    src: Src,
-    width: Width,
-    lanes: Lanes,
-) -> Result<[Lane32; 4], Box<Fault>> {
-    let mut out = [[0; 32]; 4];
-    match src {
-        Src::Imm(value) => {
-            out[0] = [value as u32; 32];
-            out[1] = [(value >> 32) as u32; 32];
-        }
-        Src::Reg(slot) => {
-            for (i, value) in (0..width.slots()).zip(&mut out) {
-                check_read(&warp.regs, slot + i, lanes)?;
-                *value = warp.regs.words[(slot + i) as usize];
-            }
-        }
-    }
-    Ok(out)
 }
 
 fn store(
@@ -243,25 +273,37 @@ fn store(
     let addresses = addresses(env, warp, &store.address, at.active)?;
     let width = store.width.bytes() as usize;
     let total = width * store.src.len();
-    // Up to 64 bytes a lane.
-    let mut data = [[0u8; MAX_BYTES]; 32];
-    for (element, &src) in store.src.iter().enumerate() {
-        let words = read_slots(warp, src, store.width, at.active)?;
-        for lane in each(at.active) {
-            let out = &mut data[lane as usize][element * width..(element + 1) * width];
-            for (slot, chunk) in out.chunks_mut(4).enumerate() {
-                let bytes = words[slot][lane as usize].to_le_bytes();
-                chunk.copy_from_slice(&bytes[..chunk.len()]);
+    check_alignments(&addresses, total as u32, "store", at)?;
+    if let ([src], 1..=8) = (&*store.src, width)
+        && all_global(store.space, &addresses, at.active)
+    {
+        let values = read(&warp.regs, *src, store.width, at.active)?;
+        let who = Who::generic(at.actor);
+        return env.global.store_lanes(&addresses, at.active, width, &who, &values);
+    }
+    for &src in &store.src {
+        if let Src::Reg(slot) = src {
+            for slot in slot..slot + store.width.slots() {
+                check_read(&warp.regs, slot, at.active)?;
             }
         }
     }
     let mut who = Who::generic(at.actor);
     for lane in each(at.active) {
         who.actor.lane = Some(lane);
-        let address = addresses[lane as usize];
-        check_alignment(address, total as u32, "store", &who)?;
-        let place = place(store.space, address, warp.rank, &who)?;
-        access_store(place, &data[lane as usize][..total], lane, env, space, warp, &who)?;
+        let mut data = [0u8; MAX_BYTES];
+        for (&src, out) in store.src.iter().zip(data.chunks_exact_mut(width)) {
+            for (i, chunk) in out.chunks_mut(4).enumerate() {
+                let word = match src {
+                    Src::Imm(value) if i < 2 => (value >> (32 * i)) as u32,
+                    Src::Imm(_) => 0,
+                    Src::Reg(slot) => warp.regs.words[slot as usize + i][lane as usize],
+                };
+                chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+            }
+        }
+        let place = place(store.space, addresses[lane as usize], warp.rank, &who)?;
+        access_store(place, &data[..total], lane, env, space, warp, &who)?;
     }
     Ok(())
 }

@@ -2,12 +2,13 @@
 //!
 //! A handler gets the warp, everything it may touch ([`Space`]), and the active lanes. It either
 //! completes, or says what the group has to wait for; then it runs once more when that happened,
-//! with [`Step::woken`] set. It must not have had an effect before it blocks, except where the
+//! with `Step::woken` set. It must not have had an effect before it blocks, except where the
 //! woken call knows about it.
 
 pub mod atomic;
 mod control;
 mod copy;
+pub mod fragment;
 mod matrix;
 mod memory;
 pub mod operand;
@@ -26,6 +27,7 @@ use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
 use crate::machine::warp::{Block, State, Warp};
+use crate::run::Ordering;
 
 /// What an instruction leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +96,7 @@ pub fn run(
         let pc = warp.groups[index].pc;
         let line = env.kernel.instrs[pc as usize].line;
         if let Err(fault) = step(env, space, warp, index) {
-            return Err(name_actor(fault, warp.actor(line)));
+            return Err(name_register(name_actor(fault, warp.actor(line)), env.kernel));
         }
     }
     check_gathering(env, warp)
@@ -106,6 +108,23 @@ fn name_actor(mut fault: Box<Fault>, actor: Actor) -> Box<Fault> {
         Some(known) if known.line != 0 => {}
         Some(lane_only) => *lane_only = Actor { lane: lane_only.lane, ..actor },
         None => fault.actor = Some(actor),
+    }
+    fault
+}
+
+/// Puts the program's own name in the place of a slot number at the start of a message.
+fn name_register(mut fault: Box<Fault>, kernel: &Kernel) -> Box<Fault> {
+    for (prefix, names) in [
+        (operand::SLOT_PREFIX, &kernel.register_names),
+        (operand::PREDICATE_PREFIX, &kernel.predicate_names),
+    ] {
+        let Some(rest) = fault.message.strip_prefix(prefix) else { continue };
+        let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let Ok(slot) = number.parse::<u32>() else { continue };
+        let index = names.partition_point(|&(first, _)| first <= slot);
+        if let Some((_, name)) = index.checked_sub(1).and_then(|i| names.get(i)) {
+            fault.message = format!("register {name} {rest}");
+        }
     }
     fault
 }
@@ -178,22 +197,15 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     space.stats.warp_instructions += 1;
     space.stats.instructions += u64::from(active.count_ones());
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
-    let flow = match &instr.op {
-        Op::Scalar(op) => {
-            scalar::execute(op, &mut warp.regs, active)?;
-            Flow::Next
+    let flow = match dispatch(&instr.op, env, space, warp, &at) {
+        // Nothing in the ISA lets a program read what a `tcgen05.ld` loads before its wait. Compilers
+        // move pure arithmetic above the wait all the same, and the hardware's scoreboard holds it up.
+        Err(fault)
+            if fault.kind == FaultKind::PendingRegister && env.ordering == Ordering::Hardware =>
+        {
+            tmem_access::scoreboard(space, warp).ok_or(fault)?
         }
-        Op::Warp(op) => {
-            warp_ops::execute(op, &mut warp.regs, active)?;
-            Flow::Next
-        }
-        Op::Special(op) => special::execute(op, env, space, warp, &at)?,
-        Op::Control(op) => control::execute(op, env, space, warp, &at)?,
-        Op::Memory(op) => memory::execute(op, env, space, warp, &at)?,
-        Op::Sync(op) => sync::execute(op, env, space, warp, &at)?,
-        Op::Copy(op) => copy::execute(op, env, space, warp, &at)?,
-        Op::Matrix(op) => matrix::execute(op, env, space, warp, &at)?,
-        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, &at)?,
+        flow => flow?,
     };
     match flow {
         Flow::Next => warp.groups[index].pc = pc + 1,
@@ -207,6 +219,32 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
         }
     }
     Ok(())
+}
+
+fn dispatch(
+    op: &Op,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<Flow, Box<Fault>> {
+    match op {
+        Op::Scalar(op) => {
+            scalar::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Warp(op) => {
+            warp_ops::execute(op, &mut warp.regs, at.active)?;
+            Ok(Flow::Next)
+        }
+        Op::Special(op) => special::execute(op, env, space, warp, at),
+        Op::Control(op) => control::execute(op, env, space, warp, at),
+        Op::Memory(op) => memory::execute(op, env, space, warp, at),
+        Op::Sync(op) => sync::execute(op, env, space, warp, at),
+        Op::Copy(op) => copy::execute(op, env, space, warp, at),
+        Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
+        Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+    }
 }
 
 /// Whether everybody who must execute this instruction together is there.

@@ -17,18 +17,23 @@ pub fn lane_fault(kind: FaultKind, lane: u32, message: impl Into<String>) -> Box
     Box::new(Fault::new(kind, message).by(Actor { lane: Some(lane), ..Actor::default() }))
 }
 
+/// How messages about a register begin; the number that follows is replaced by the name.
+pub(super) const SLOT_PREFIX: &str = "register slot ";
+/// The same for predicates.
+pub(super) const PREDICATE_PREFIX: &str = "predicate ";
+
 #[cold]
 fn slot_fault(regs: &Registers, slot: usize, lanes: Lanes) -> Box<Fault> {
     let pending = regs.pending[slot] & lanes;
     if pending != 0 {
         let message = format!(
-            "register slot {slot} is touched while an asynchronous instruction still owns it; its \
+            "{SLOT_PREFIX}{slot} is touched while an asynchronous instruction still owns it; its \
              wait is missing"
         );
         return lane_fault(FaultKind::PendingRegister, pending.trailing_zeros(), message);
     }
     let missing = regs.unwritten(slot, lanes);
-    let message = format!("register slot {slot} was read and never written");
+    let message = format!("{SLOT_PREFIX}{slot} was read and never written");
     lane_fault(FaultKind::UnwrittenRead, missing.trailing_zeros(), message)
 }
 
@@ -94,7 +99,7 @@ pub fn read_pred(regs: &Registers, src: PredSrc, lanes: Lanes) -> Result<Lanes, 
         PredSrc::Reg { pred, negated } => {
             let missing = lanes & !regs.preds_written[pred as usize];
             if missing != 0 {
-                let message = format!("predicate {pred} was read and never written");
+                let message = format!("{PREDICATE_PREFIX}{pred} was read and never written");
                 return Err(lane_fault(
                     FaultKind::UnwrittenRead,
                     missing.trailing_zeros(),

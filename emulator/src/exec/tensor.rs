@@ -14,7 +14,7 @@ use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Issued, Space};
 use crate::machine::inflight::Ticket;
 use crate::machine::shared;
-use crate::machine::tmem::{self, ALL_LANES, Use};
+use crate::machine::tmem::{self, ALL_LANES, LaneSet, Use};
 use crate::machine::warp::{Block, Warp, each};
 use crate::run::Ordering;
 use crate::tensor::instr_descriptor::{self, InstrDescriptor, MmaKind};
@@ -70,7 +70,7 @@ pub(super) fn execute(
                 address,
                 half_split: *half_split,
             };
-            return tmem_access::load(&movement, dst, space, warp, at);
+            return tmem_access::load(&movement, dst, env.ordering, space, warp, at);
         }
         Tcgen05Op::Store { shape, unpack16, address, half_split, src, .. } => {
             let movement = Movement {
@@ -80,7 +80,7 @@ pub(super) fn execute(
                 address,
                 half_split: *half_split,
             };
-            return tmem_access::store(&movement, src, space, warp, at);
+            return tmem_access::store(&movement, src, env.ordering, space, warp, at);
         }
         Tcgen05Op::WaitLoad => return tmem_access::wait_load(space, warp, at),
         Tcgen05Op::WaitStore => return Ok(tmem_access::wait_store(space, warp)),
@@ -335,9 +335,12 @@ fn mma(
     let b = read_descriptor(op.b)?;
     let a = match op.a {
         MmaA::Descriptor(src) => MmaOperandA::Shared(read_descriptor(src)?),
-        MmaA::Tmem(address) => MmaOperandA::Tmem(tmem::split(tmem_address(&address, warp, at)?).1),
+        MmaA::Tmem(address) => {
+            let (lane, column) = place(tmem_address(&address, warp, at)?, layout, &who)?;
+            MmaOperandA::Tmem { column, lane }
+        }
     };
-    let d = tmem::split(tmem_address(&op.d, warp, at)?).1;
+    let (d_lane, d) = place(tmem_address(&op.d, warp, at)?, layout, &who)?;
     let accumulate = read_pred(&warp.regs, op.enable_d, at.active)? != 0;
     let scales = scales(op, &idesc, warp, at, &who)?;
     let mut disabled = [0; 2];
@@ -350,6 +353,7 @@ fn mma(
         ranks: ranks.clone(),
         layout,
         d,
+        d_lane,
         a,
         b,
         scales,
@@ -365,7 +369,7 @@ fn mma(
     for &range in &ranges {
         check_operand(range, &ranks, space, &who)?;
     }
-    let key = (d, idesc.m << 16 | idesc.n);
+    let key = (d_lane << 16 | d, idesc.m << 16 | idesc.n);
     let issued_here = issued(space, warp.id, lane);
     let strict = env.ordering == Ordering::Strict;
     let same = issued_here.mmas.iter().filter(|&&(k, _)| k == key || !strict).map(|&(_, t)| t);
@@ -374,9 +378,9 @@ fn mma(
     let uses = cells(&job, rows.0);
     for &rank in &ranks {
         let tmem = &space.ctas[rank as usize].tmem;
-        for &(columns, write) in &uses {
+        for &(columns, lanes, write) in &uses {
             tmem.check_columns(columns.0, columns.1, &who)?;
-            tmem.check_uses(columns, ALL_LANES, write, &who, Some(&known))?;
+            tmem.check_uses(columns, lanes, write, &who, Some(&known))?;
         }
     }
     let ticket = space.queue.push(at.actor, warp.rank, Job::Mma(Box::new(job)), after);
@@ -385,8 +389,8 @@ fn mma(
         for &range in &ranges {
             cta.shared.in_flight.begin(ticket, range, false, at.actor, "tcgen05.mma");
         }
-        for &(columns, write) in &uses {
-            let (lanes, actor, what) = (ALL_LANES, at.actor, "tcgen05.mma");
+        for &(columns, lanes, write) in &uses {
+            let (actor, what) = (at.actor, "tcgen05.mma");
             cta.tmem.begin_use(Use { ticket, columns, lanes, write, actor, what });
         }
     }
@@ -450,15 +454,34 @@ fn operand_span(
 }
 
 /// Tensor-memory columns that an MMA touches, and whether it writes them.
-fn cells(job: &MmaJob, rows: u32) -> Vec<((u32, u32), bool)> {
-    let mut uses = vec![((job.d, job.layout.columns(job.idesc.n)), true)];
+fn cells(job: &MmaJob, rows: u32) -> Vec<((u32, u32), LaneSet, bool)> {
+    let lanes = |first: u32| match job.layout {
+        AccumulatorLayout::One64 => SIXTEENS << first,
+        _ => ALL_LANES,
+    };
+    let mut uses = vec![((job.d, job.layout.columns(job.idesc.n)), lanes(job.d_lane), true)];
     let (a, b, factors) = job.scales;
     if factors > 0 {
-        uses.push(((a, scale_columns(rows)), false));
-        uses.push(((b, scale_columns(job.idesc.n)), false));
+        uses.push(((a, scale_columns(rows)), ALL_LANES, false));
+        uses.push(((b, scale_columns(job.idesc.n)), ALL_LANES, false));
     }
-    if let MmaOperandA::Tmem(column) = job.a {
-        uses.push(((column, 8), false));
+    if let MmaOperandA::Tmem { column, lane } = job.a {
+        uses.push(((column, 8), lanes(lane), false));
     }
     uses
+}
+
+/// The lower sixteen of every 32 lanes.
+const SIXTEENS: LaneSet = 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+
+/// Lane and column of D, or of A in tensor memory. With M = 64 it takes half of the lanes, the lower
+/// sixteen of every 32 or the upper.
+fn place(address: u32, layout: AccumulatorLayout, who: &Who) -> Result<(u32, u32), Box<Fault>> {
+    let (lane, column) = tmem::split(address);
+    if lane == 0 || lane == 16 && layout == AccumulatorLayout::One64 {
+        return Ok((lane, column));
+    }
+    let message =
+        format!("tcgen05.mma at lane {lane} of tensor memory, which {layout:?} cannot be");
+    Err(who.fault(FaultKind::TensorMemory, address.into(), message))
 }

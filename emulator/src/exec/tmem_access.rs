@@ -1,14 +1,16 @@
 //! `tcgen05.ld`, `st` and their waits: a warp and its quarter of the lanes.
 
-use super::operand::{check_write, lane_fault, read32, uniform};
+use super::operand::{check_write, read32, uniform};
 use super::{Flow, Step, unsupported};
 use crate::asyncs::{Access, Job, TmemLoadJob, TmemStoreJob, lanes_of};
 use crate::decode::op::{Dst, Src, TmemAddress, TmemShape};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::Space;
+use crate::machine::registers::{Lanes, Registers};
 use crate::machine::tmem::{self, Use};
 use crate::machine::warp::{Block, PendingLoad, Warp};
+use crate::run::Ordering;
 use crate::tensor::tmem_layout::AccessShape;
 
 /// The value of a tensor-memory address that must be the same in all active lanes.
@@ -36,13 +38,15 @@ fn access(
     space: &Space,
     warp: &Warp,
     at: &Step,
-    who: &Who,
+    ordering: Ordering,
 ) -> Result<Access, Box<Fault>> {
+    let who = &Who::tensor_core(at.actor);
     let address = tmem_address(movement.address, warp, at)?;
     let (lane, column) = tmem::split(address);
     let quarter = warp.index % 4;
-    let named = lane >> 5 & 3;
-    if named != 0 && named != quarter {
+    let named = lane >> 5;
+    // Hardware looks at the low five bits alone; the ISA demands the warp's own lanes.
+    if ordering == Ordering::Strict && named != quarter {
         let message = format!(
             "tensor memory address {address:#010x} names lanes {}..{} and warp {} may touch {}..{}",
             named * 32,
@@ -103,12 +107,13 @@ fn note(access: &Access, ticket: u64, write: bool, who: &Who, space: &mut Space,
 pub(super) fn load(
     movement: &Movement<'_>,
     dst: &[Dst],
+    ordering: Ordering,
     space: &mut Space,
     warp: &mut Warp,
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
     let who = Who::tensor_core(at.actor);
-    let access = access(movement, space, warp, at, &who)?;
+    let access = access(movement, space, warp, at, ordering)?;
     let lanes = lanes_of(&access);
     let tmem = &space.ctas[warp.rank as usize].tmem;
     tmem.check_uses((access.column, access.columns()), lanes, false, &who, None)?;
@@ -127,12 +132,13 @@ pub(super) fn load(
 pub(super) fn store(
     movement: &Movement<'_>,
     src: &[Src],
+    ordering: Ordering,
     space: &mut Space,
     warp: &mut Warp,
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
     let who = Who::tensor_core(at.actor);
-    let access = access(movement, space, warp, at, &who)?;
+    let access = access(movement, space, warp, at, ordering)?;
     let mut values = Vec::with_capacity(src.len());
     for &src in src {
         values.push(read32(&warp.regs, src, at.active)?);
@@ -154,19 +160,43 @@ pub(super) fn wait_load(space: &mut Space, warp: &mut Warp, at: &Step) -> Result
     if !open.is_empty() {
         return Ok(Flow::Wait(Block::Tickets { tickets: open, reads: false }));
     }
-    for load in std::mem::take(&mut warp.loads) {
-        let Some(values) = space.queue.results.remove(&load.ticket) else {
-            let message = "the result of a tcgen05.ld is gone";
-            return Err(lane_fault(FaultKind::PendingRegister, 0, message));
-        };
-        for (slot, value) in load.slots.iter().zip(&values) {
-            if let Some(slot) = slot {
-                warp.regs.pending[*slot as usize] &= !at.active;
-                warp.regs.set(*slot as usize, at.active, value);
-            }
-        }
+    for mut load in std::mem::take(&mut warp.loads) {
+        deliver(&mut load, space, &mut warp.regs, at.active);
     }
     Ok(Flow::Next)
+}
+
+/// Hands a finished load's values over, once.
+fn deliver(load: &mut PendingLoad, space: &mut Space, regs: &mut Registers, lanes: Lanes) {
+    let values = space.queue.results.remove(&load.ticket).unwrap_or_default();
+    for (slot, value) in std::mem::take(&mut load.slots).iter().zip(&values) {
+        if let Some(slot) = slot {
+            regs.pending[*slot as usize] &= !lanes;
+            regs.set(*slot as usize, lanes, value);
+        }
+    }
+}
+
+/// What the hardware does with an instruction that touches a register of a `tcgen05.ld` in flight:
+/// holds it up. The wait that the ISA asks for may then come later; none at all is still a fault, at
+/// the latest when the threads exit. `None` when no load is in flight.
+pub(super) fn scoreboard(space: &mut Space, warp: &mut Warp) -> Option<Flow> {
+    let held = warp.loads.iter_mut().filter(|load| !load.slots.is_empty());
+    let mut open = vec![];
+    let mut delivered = false;
+    for load in held {
+        if space.queue.is_done(load.ticket) {
+            deliver(load, space, &mut warp.regs, warp.launched);
+            delivered = true;
+        } else {
+            open.push(load.ticket);
+        }
+    }
+    if delivered {
+        // The instruction runs once more.
+        return Some(Flow::Moved);
+    }
+    (!open.is_empty()).then_some(Flow::Wait(Block::Tickets { tickets: open, reads: false }))
 }
 
 /// `tcgen05.wait::st`.

@@ -31,7 +31,7 @@ use schema::LaunchFile;
 
 use crate::decode::{self, program::Program};
 use crate::error::{Ending, Malformed};
-use crate::run::{Device, Launch, Options};
+use crate::run::{Device, Launch, Options, Ordering};
 
 fn malformed(place: impl Into<String>, what: impl Into<String>) -> Ending {
     Ending::Malformed(Malformed { place: place.into(), what: what.into() })
@@ -112,6 +112,11 @@ impl Job {
         self.file.seed
     }
 
+    /// Answers the open questions of the ISA so, whatever the file says.
+    pub fn set_ordering(&mut self, ordering: Ordering) {
+        self.file.ordering = ordering;
+    }
+
     /// Runs all launches in order on fresh memory under one schedule.
     ///
     /// # Errors
@@ -140,7 +145,7 @@ impl Job {
                 dynamic_shared: launch.dynamic_shared,
                 params,
             };
-            let mut options = Options { seed, ..Options::default() };
+            let mut options = Options { seed, ordering: self.file.ordering, ..Options::default() };
             if let Some(limit) = self.file.limits.instructions {
                 options.instruction_limit = limit;
             }

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::run::Ordering;
 use crate::tensor::map::{ElementType, Interleave, L2Promotion, OobFill};
 use crate::tensor::swizzle::Swizzle;
 
@@ -30,9 +31,17 @@ pub struct LaunchFile {
     /// The schedule seed.
     #[serde(default)]
     pub seed: u64,
+    /// What is taken for granted where the ISA leaves a question open. The programs of launch files
+    /// are other people's, so it is what shipped kernels rely on.
+    #[serde(default = "as_hardware")]
+    pub ordering: Ordering,
     /// Budgets.
     #[serde(default)]
     pub limits: Limits,
+}
+
+fn as_hardware() -> Ordering {
+    Ordering::Hardware
 }
 
 /// Budgets of a run.

@@ -42,6 +42,11 @@ impl Who {
         Who { actor, proxy: Proxy::TensorCore }
     }
 
+    /// The same access, of one lane.
+    pub fn lane(&self, lane: u32) -> Who {
+        Who { actor: Actor { lane: Some(lane), ..self.actor }, ..*self }
+    }
+
     /// A fault committed by this access.
     #[cold]
     pub fn fault(&self, kind: FaultKind, address: u64, message: impl Into<String>) -> Box<Fault> {

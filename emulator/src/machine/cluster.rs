@@ -74,6 +74,8 @@ pub struct Cta {
     pub named: Vec<NamedBarrier>,
     /// Tensor memory.
     pub tmem: TensorMemory,
+    /// Registers, for each thread of one warp, that `setmaxnreg.dec` has released.
+    pub free_registers: u32,
     /// Warps with live lanes.
     pub live_warps: u32,
     /// Whether every thread has exited.
@@ -187,6 +189,7 @@ impl Space {
             Block::TensorMemory { columns } => {
                 self.ctas[warp.rank as usize].tmem.has_room(*columns)
             }
+            Block::Registers { count } => self.ctas[warp.rank as usize].free_registers >= *count,
             Block::Tickets { tickets, reads } => tickets
                 .iter()
                 .all(|&t| if *reads { self.queue.reads_done(t) } else { self.queue.is_done(t) }),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::access::Who;
 use super::bitmap;
+use super::warp::each;
 use crate::error::{Fault, FaultKind};
 
 /// Where device buffers start: high, so that a small number taken for an address never hits.
@@ -94,9 +95,9 @@ impl GlobalMemory {
         let mut bytes = vec![0; len];
         buffer.get(offset, &mut bytes);
         let mut unwritten: Vec<(usize, usize)> = vec![];
-        for at in 0..len {
+        for (at, byte) in bytes.iter_mut().enumerate() {
             if !buffer.is_written(offset + at, 1) {
-                bytes[at] = 0;
+                *byte = 0;
                 match unwritten.last_mut() {
                     Some((start, n)) if *start + *n == at => *n += 1,
                     _ => unwritten.push((at, 1)),
@@ -147,6 +148,62 @@ impl GlobalMemory {
         let (buffer, offset) = self.locate(address, width, "write", who)?;
         buffer.check_writable(address, who)?;
         buffer.put_scalar(offset, width, value);
+        Ok(())
+    }
+
+    /// Loads one naturally aligned value of 1, 2, 4 or 8 bytes for each lane of `lanes`.
+    pub fn load_lanes(
+        &self,
+        addresses: &[u64; 32],
+        lanes: u32,
+        width: usize,
+        who: &Who,
+        out: &mut [u64; 32],
+    ) -> Result<(), Box<Fault>> {
+        let keep = bitmap::mask(0, width * 8);
+        let mut near: Option<&Buffer> = None;
+        for lane in each(lanes) {
+            let address = addresses[lane as usize];
+            let buffer = match near.filter(|b| b.holds(address, width)) {
+                Some(buffer) => buffer,
+                None => self.locate(address, width, "read", &who.lane(lane))?.0,
+            };
+            near = Some(buffer);
+            let offset = (address - buffer.address) as usize;
+            let bits = bitmap::mask(offset % 64, width);
+            if buffer.written[offset / 64].load(Relaxed) & bits != bits {
+                buffer.check_written(offset, width, address, &who.lane(lane))?;
+            }
+            out[lane as usize] = buffer.words[offset / 8].load(Relaxed) >> (offset % 8 * 8) & keep;
+        }
+        Ok(())
+    }
+
+    /// Stores one naturally aligned value of 1, 2, 4 or 8 bytes for each lane of `lanes`.
+    pub fn store_lanes(
+        &self,
+        addresses: &[u64; 32],
+        lanes: u32,
+        width: usize,
+        who: &Who,
+        values: &[u64; 32],
+    ) -> Result<(), Box<Fault>> {
+        let mut near: Option<&Buffer> = None;
+        for lane in each(lanes) {
+            let address = addresses[lane as usize];
+            let buffer = match near.filter(|b| b.holds(address, width)) {
+                Some(buffer) => buffer,
+                None => {
+                    let who = who.lane(lane);
+                    let (buffer, _) = self.locate(address, width, "write", &who)?;
+                    buffer.check_writable(address, &who)?;
+                    buffer
+                }
+            };
+            near = Some(buffer);
+            let offset = (address - buffer.address) as usize;
+            buffer.put_scalar(offset, width, values[lane as usize]);
+        }
         Ok(())
     }
 
@@ -217,6 +274,12 @@ impl GlobalMemory {
 }
 
 impl Buffer {
+    #[inline]
+    fn holds(&self, address: u64, len: usize) -> bool {
+        let offset = address.wrapping_sub(self.address);
+        offset < self.bytes as u64 && len as u64 <= self.bytes as u64 - offset
+    }
+
     fn get(&self, offset: usize, out: &mut [u8]) {
         if offset.is_multiple_of(8) {
             for (i, chunk) in out.chunks_mut(8).enumerate() {

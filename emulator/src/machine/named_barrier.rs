@@ -40,12 +40,10 @@ impl NamedBarrier {
         count: Option<u32>,
         votes: Option<(u32, u32)>,
     ) -> Result<(), Box<Fault>> {
-        if let Some(count) = count {
-            if count == 0 || !count.is_multiple_of(32) {
-                return Err(misuse(format!(
-                    "barrier {id} with a thread count of {count}; it must be a multiple of 32"
-                )));
-            }
+        if let Some(count) = count.filter(|&n| n == 0 || !n.is_multiple_of(32)) {
+            return Err(misuse(format!(
+                "barrier {id} with a thread count of {count}; it must be a multiple of 32"
+            )));
         }
         if self.arrived > 0 && self.expected != count {
             return Err(misuse(format!(

@@ -20,6 +20,11 @@ pub struct Registers {
     /// Which lanes of a slot an unfinished asynchronous instruction will still write
     /// (`tcgen05.ld` before its `wait::ld`) or still reads or writes (`wgmma` before its wait).
     pub pending: Vec<Lanes>,
+    /// The number of `wgmma.fence`s before the last write of a slot, plus one; zero for what a `wgmma`
+    /// wrote itself.
+    stamps: Vec<u32>,
+    /// The number of `wgmma.fence`s so far, plus one.
+    epoch: u32,
     /// Predicate values, by predicate index.
     pub preds: Vec<Lanes>,
     /// Which lanes of a predicate were written.
@@ -33,6 +38,8 @@ impl Registers {
             words: vec![[0; 32]; slots],
             written: vec![0; slots],
             pending: vec![0; slots],
+            stamps: vec![0; slots],
+            epoch: 1,
             preds: vec![0; preds],
             preds_written: vec![0; preds],
         }
@@ -51,7 +58,30 @@ impl Registers {
                 }
             }
         }
+        self.mark(slot, lanes);
+    }
+
+    /// Notes that the program wrote the lanes of `lanes`, whose values are in place.
+    #[inline]
+    pub fn mark(&mut self, slot: usize, lanes: Lanes) {
         self.written[slot] |= lanes;
+        self.stamps[slot] = self.epoch;
+    }
+
+    /// `wgmma.fence`: what was written so far may be an operand of a `wgmma`.
+    pub fn fence(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// Notes that a `wgmma` wrote a slot.
+    pub fn fenced(&mut self, slot: usize) {
+        self.stamps[slot] = 0;
+    }
+
+    /// Whether a `wgmma.fence` is missing before a `wgmma` that uses this slot.
+    #[inline]
+    pub fn lacks_fence(&self, slot: usize) -> bool {
+        self.epoch == 1 || self.stamps[slot] == self.epoch
     }
 
     /// The lanes of `lanes` that nobody wrote in `slot`.

@@ -95,10 +95,16 @@ impl SharedMemory {
     /// Reads up to 8 bytes as a little-endian number.
     #[inline]
     pub fn load_scalar(&self, offset: u32, width: u32, who: &Who) -> Result<u64, Box<Fault>> {
-        let bytes = self.load(offset, width, who)?;
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        Ok(u64::from_le_bytes(word))
+        Ok(match *self.load(offset, width, who)? {
+            [a] => a.into(),
+            [a, b] => u16::from_le_bytes([a, b]).into(),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+            ref bytes => {
+                let mut word = [0; 8];
+                word[..bytes.len()].copy_from_slice(bytes);
+                u64::from_le_bytes(word)
+            }
+        })
     }
 
     /// Writes bytes.
@@ -120,6 +126,11 @@ impl SharedMemory {
                     self.unfenced.set(cell, 1);
                     self.unfenced_cells.push(cell as u32);
                 }
+            }
+        } else if !self.unfenced_cells.is_empty() {
+            // What an asynchronous write touches is no longer what the generic proxy left there.
+            for cell in start / 16..(start + n).div_ceil(16) {
+                self.unfenced.clear(cell, 1);
             }
         }
         self.bytes[start..start + n].copy_from_slice(data);
@@ -229,5 +240,8 @@ mod tests {
         assert_eq!(shared.load(0x410, 16, &asynchronous).unwrap_err().kind, FaultKind::Race);
         shared.proxy_fence();
         assert_eq!(shared.load(0x410, 16, &asynchronous).unwrap(), [7; 16]);
+        shared.store(0x418, &[8; 8], &generic).unwrap();
+        shared.store(0x410, &[9; 16], &asynchronous).unwrap();
+        assert_eq!(shared.load(0x410, 16, &asynchronous).unwrap(), [9; 16]);
     }
 }

@@ -61,6 +61,11 @@ pub enum Block {
         /// How many.
         columns: u32,
     },
+    /// Registers that other warps of the CTA have to release (`setmaxnreg.inc`).
+    Registers {
+        /// How many for each thread.
+        count: u32,
+    },
     /// Asynchronous operations to complete, or only to finish reading their sources.
     Tickets {
         /// The operations.
@@ -183,7 +188,7 @@ impl LaneMemory {
 pub struct PendingLoad {
     /// The operation.
     pub ticket: Ticket,
-    /// Destination slots.
+    /// Destination slots; none once the values have been handed over.
     pub slots: Vec<Option<u32>>,
 }
 
@@ -222,6 +227,8 @@ pub struct Warp {
     pub stores: Vec<Ticket>,
     /// `wgmma` bookkeeping.
     pub wgmma: Wgmmas,
+    /// Registers of each thread, since the first `setmaxnreg`.
+    pub registers: Option<u32>,
 }
 
 /// Asynchronous `wgmma` operations of a warp.
@@ -229,10 +236,9 @@ pub struct Warp {
 pub struct Wgmmas {
     /// Groups of operations.
     pub groups: Groups,
-    /// Operations whose accumulators have not been handed back: ticket and registers.
+    /// Accumulators that have not been handed back: their registers, and the last operation on
+    /// them.
     pub results: Vec<PendingLoad>,
-    /// Accumulator registers that an earlier, unfinished operation will write: slot to ticket.
-    pub chain: Vec<(u32, Ticket)>,
 }
 
 impl Warp {
@@ -269,6 +275,7 @@ impl Warp {
             loads: vec![],
             stores: vec![],
             wgmma: Wgmmas::default(),
+            registers: None,
         }
     }
 

@@ -76,6 +76,7 @@ impl<'a> Parser<'a> {
     fn prefix(&mut self, is_formal: bool) -> Parsed<Prefix<'a>> {
         let space = self.space()?;
         let mut prefix = Prefix { space, align: None, vector: 1, ty: "" };
+        let mut pointer = false;
         loop {
             let at = self.at();
             if self.current.kind != TokenKind::Dotted {
@@ -90,7 +91,10 @@ impl<'a> Parser<'a> {
                         let what = format!("alignment {align} is not a power of two up to 2^20");
                         return Err(malformed(at, what));
                     }
-                    prefix.align = Some(align as u32);
+                    // After `.ptr` it is that of the pointed-to memory, not the parameter's.
+                    if !pointer {
+                        prefix.align = Some(align as u32);
+                    }
                     continue;
                 }
                 "attribute" => {
@@ -102,7 +106,10 @@ impl<'a> Parser<'a> {
                 "v8" => prefix.vector = 8,
                 // `.param .u64 .ptr .global .align 16 name`
                 "ptr" | "const" | "global" | "local" | "shared" | "param"
-                    if is_formal && !prefix.ty.is_empty() => {}
+                    if is_formal && !prefix.ty.is_empty() =>
+                {
+                    pointer = true;
+                }
                 _ if TYPES.contains(&word) && prefix.ty.is_empty() => prefix.ty = word,
                 _ => return Err(self.expected("a type or a name")),
             }
@@ -116,7 +123,6 @@ impl<'a> Parser<'a> {
 
     pub(super) fn formal(&mut self) -> Parsed<Variable<'a>> {
         let prefix = self.prefix(true)?;
-        // The alignment after `.ptr` is that of the pointed-to memory, not the parameter's.
         self.declarator(&prefix, Linkage::Internal)
     }
 

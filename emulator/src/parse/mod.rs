@@ -1,7 +1,7 @@
 //! PTX text to a syntax tree: a lexer and a recursive descent.
 //!
 //! The parser knows PTX's shape, not its instructions: an opcode is a list of words, an operand is
-//! what it looks like. Whatever it cannot place is [`Malformed`](crate::error::Malformed) with its
+//! what it looks like. Whatever it cannot place is [`Malformed`] with its
 //! line and column. Memory is bounded by the text's size, nesting by [`MAX_NESTING`].
 
 pub mod ast;

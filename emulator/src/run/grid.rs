@@ -119,6 +119,8 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
     if grid.options.seed % 2 == 1 {
         waiting.shuffle(&mut rng);
     }
+    let cancel = |op: &Op| matches!(op, Op::Copy(CopyOp::TryCancel { .. }));
+    let cancels = grid.env.kernel.instrs.iter().any(|instr| cancel(&instr.op));
     let mut running: Vec<ClusterRun> = vec![];
     let mut total = Stats::default();
     loop {
@@ -132,14 +134,18 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
         }
         let chosen = rng.random_range(0..running.len());
         let quanta = rng.random_range(1..64);
-        // The clusters that cluster launch control may still take.
-        let first_ctas = |index: &usize| {
-            let at = coordinates(*index, clusters);
-            std::array::from_fn(|i| at[i] * grid.env.cluster[i])
-        };
-        running[chosen].space.unstarted = waiting.iter().map(first_ctas).collect();
+        if cancels {
+            // The clusters that cluster launch control may still take.
+            let first_ctas = |index: &usize| {
+                let at = coordinates(*index, clusters);
+                std::array::from_fn(|i| at[i] * grid.env.cluster[i])
+            };
+            running[chosen].space.unstarted = waiting.iter().map(first_ctas).collect();
+        }
         let done = running[chosen].advance(grid.env, grid.options, quanta)?;
-        waiting.truncate(running[chosen].space.unstarted.len());
+        if cancels {
+            waiting.truncate(running[chosen].space.unstarted.len());
+        }
         if done {
             total += running.swap_remove(chosen).stats();
         }

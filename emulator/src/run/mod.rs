@@ -1,4 +1,43 @@
 //! Running kernels: device, module, launch.
+//!
+//! ```
+//! use ptx_emulator::decode;
+//! use ptx_emulator::run::{Device, Launch, Options};
+//!
+//! let ptx = "
+//!     .version 8.0
+//!     .target sm_90
+//!     .address_size 64
+//!     .visible .entry double(.param .u64 data)
+//!     {
+//!         .reg .b32 %r<3>;
+//!         .reg .b64 %rd<3>;
+//!         ld.param.u64 %rd0, [data];
+//!         mov.u32 %r0, %tid.x;
+//!         mul.wide.u32 %rd1, %r0, 4;
+//!         add.s64 %rd2, %rd0, %rd1;
+//!         ld.global.u32 %r1, [%rd2];
+//!         add.u32 %r2, %r1, %r1;
+//!         st.global.u32 [%rd2], %r2;
+//!         ret;
+//!     }";
+//! let mut device = Device::new();
+//! let module = device.load(decode::program(ptx.as_bytes())?)?;
+//! let data = device.memory.allocate("data", 128, 256);
+//! device.memory.upload(data, &[1; 128]);
+//! let launch = Launch {
+//!     entry: "double".to_owned(),
+//!     grid: [1, 1, 1],
+//!     block: [32, 1, 1],
+//!     cluster: None,
+//!     dynamic_shared: 0,
+//!     params: data.to_le_bytes().to_vec(),
+//! };
+//! let stats = device.launch(&module, &launch, &Options { seed: 7, ..Options::default() })?;
+//! assert_eq!(stats.instructions, 32 * 8);
+//! assert_eq!(device.memory.read_back(data, 128).unwrap().bytes, [2; 128]);
+//! # Ok::<(), ptx_emulator::error::Ending>(())
+//! ```
 
 mod grid;
 mod launch;
@@ -17,12 +56,15 @@ use crate::machine::global::GlobalMemory;
 pub const SM_COUNT: u32 = 148;
 
 /// How the open questions of the ISA are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Ordering {
     /// By the written guarantee alone.
     #[default]
     Strict,
-    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order.
+    /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
+    /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later (but
+    /// must come); a register that nothing in the kernel writes holds anything.
     Hardware,
 }
 

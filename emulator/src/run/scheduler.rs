@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{Options, Stats};
+use super::{Options, Ordering, Stats};
 use crate::asyncs::{self, Queue};
 use crate::error::{Fault, FaultKind};
 use crate::exec;
@@ -39,10 +39,12 @@ struct Temperament {
     turn: u32,
     /// Warps run by a priority list that changes now and then, instead of by lot.
     priorities: Option<Vec<u32>>,
+    /// A CTA that does not start before all others have to wait.
+    late: Option<u32>,
 }
 
 impl Temperament {
-    fn new(selector: u64, warps: usize, rng: &mut SmallRng) -> Self {
+    fn new(selector: u64, warps: usize, ctas: u32, rng: &mut SmallRng) -> Self {
         let pace = match selector % 3 {
             0 => Pace::Mixed,
             1 => Pace::Lazy,
@@ -54,7 +56,8 @@ impl Temperament {
             order.shuffle(rng);
             order
         });
-        Temperament { pace, turn, priorities }
+        let late = (ctas > 1 && rng.random_bool(0.5)).then(|| rng.random_range(0..ctas));
+        Temperament { pace, turn, priorities, late }
     }
 }
 
@@ -100,7 +103,14 @@ impl ClusterRun {
                 let lanes = (threads - index * 32).min(32);
                 let launched = u32::MAX >> (32 - lanes);
                 let kernel = env.kernel;
-                let regs = Registers::new(kernel.slots as usize, kernel.preds as usize);
+                let mut regs = Registers::new(kernel.slots as usize, kernel.preds as usize);
+                if env.ordering == Ordering::Hardware {
+                    // Whatever the hardware's registers happen to hold: a result that depends on it
+                    // differs from seed to seed.
+                    for &slot in &kernel.undefined {
+                        regs.set(slot as usize, launched, &rng.random());
+                    }
+                }
                 let local = (kernel.local_bytes, kernel.frame_bytes);
                 let number = (index, rank * warps_per_cta + index);
                 warps.push(Warp::new((rank, id), number, launched, regs, local));
@@ -111,11 +121,12 @@ impl ClusterRun {
                 mbarriers: Mbarriers::default(),
                 named: vec![NamedBarrier::default(); 16],
                 tmem: TensorMemory::default(),
+                free_registers: 0,
                 live_warps: warps_per_cta,
                 ended: false,
             });
         }
-        let temperament = Temperament::new(selector, warps.len(), &mut rng);
+        let temperament = Temperament::new(selector, warps.len(), ctas, &mut rng);
         let impatience = rng.random_range(2..4);
         let space = Space {
             impatience,
@@ -150,8 +161,13 @@ impl ClusterRun {
         for _ in 0..turns {
             self.wake();
             self.ready.clear();
-            let ready = self.warps.iter().filter(|w| w.ready()).map(|w| w.id);
-            self.ready.extend(ready);
+            let late = self.temperament.late;
+            let may_run = |w: &&Warp| w.ready() && Some(w.rank) != late;
+            self.ready.extend(self.warps.iter().filter(may_run).map(|w| w.id));
+            if self.ready.is_empty() && late.is_some() {
+                self.temperament.late = None;
+                continue;
+            }
             if self.ready.is_empty() {
                 if asyncs::step(&mut self.space, env)? {
                     self.fruitless = 0;
@@ -326,6 +342,10 @@ impl ClusterRun {
             State::Blocked(Block::TensorMemory { columns }) => {
                 format!("waits for {columns} free columns of tensor memory")
             }
+            State::Blocked(Block::Registers { count }) => format!(
+                "waits for {count} registers more for each thread; {} are released",
+                self.space.ctas[warp.rank as usize].free_registers
+            ),
             State::Blocked(Block::Tickets { tickets, .. }) => {
                 format!("waits for {} asynchronous operations", tickets.len())
             }

@@ -140,6 +140,16 @@ impl InstrDescriptor {
         }
     }
 
+    /// Bytes of every sixteen of an operand in shared memory that carry elements: all, but for the 6-
+    /// and 4-bit types of the kinds that give each element a byte.
+    pub const fn data_bytes(&self, element: Element) -> u32 {
+        match (self.element_bits(), element) {
+            (8, Element::E2m1) => 8,
+            (8, Element::E2m3 | Element::E3m2) => 12,
+            _ => 16,
+        }
+    }
+
     /// Checks that the scale-factor ids fit `factors` factors per row and K step.
     ///
     /// # Errors

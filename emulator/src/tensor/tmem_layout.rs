@@ -157,7 +157,7 @@ impl AccumulatorLayout {
         }
     }
 
-    /// The CTA of the pair, the lane and the column (after the accumulator's address) of D[m][n],
+    /// The CTA of the pair, the lane and the column (after the accumulator's address) of `D[m][n]`,
     /// where `columns` is N.
     #[inline]
     pub const fn cell(self, m: u32, n: u32, columns: u32) -> (u32, u32, u32) {

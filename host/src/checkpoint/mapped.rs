@@ -90,7 +90,7 @@ fn map(file: &File) -> std::io::Result<Mmap> {
 /// An error of the system, about `path`.
 pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_path_buf();
-    move |source| Error::Io { path, action, source }
+    move |cause| Error::Io { path, action, cause }
 }
 
 /// A file that is not what its name says.

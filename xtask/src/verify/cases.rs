@@ -156,7 +156,7 @@ pub fn select(shapes: &[ShapeArgument], data: &[DataKind], all: bool) -> Result<
             for (j, output) in [OutputType::F16, OutputType::Bf16].into_iter().enumerate() {
                 let kind = DataKind::ALL[(i + 2 * j + i / 4) % 4];
                 if kinds.contains(&kind) {
-                    cases.push(case(shape, Some(tile_n), output, kind, 2));
+                    cases.push(case(shape, Some(tile_n), output, kind, 6));
                 }
             }
         }

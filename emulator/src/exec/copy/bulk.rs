@@ -45,6 +45,8 @@ pub(super) fn prefetch(
 
 /// Where a copy into shared memory lands and what it signals: (CTA rank, barrier rank).
 struct Targets {
+    /// Rank of the issuing CTA.
+    issuer: u32,
     ranks: Vec<(u32, u32)>,
     offset: u32,
     barrier: u32,
@@ -56,6 +58,7 @@ fn targets(
     barrier: u32,
     mask: Option<u32>,
     cta_group: Option<u32>,
+    own: u32,
     space: &Space,
     who: &Who,
 ) -> Result<Targets, Box<Fault>> {
@@ -86,7 +89,7 @@ fn targets(
         }
     };
     let (offset, barrier) = (shared::offset_of(destination), shared::offset_of(barrier));
-    Ok(Targets { ranks, offset, barrier })
+    Ok(Targets { issuer: own, ranks, offset, barrier })
 }
 
 /// Queues one load per destination CTA.
@@ -98,7 +101,6 @@ fn queue_loads(
     mut parts: impl FnMut(u32, &mut Space) -> Vec<Part>,
     space: &mut Space,
     who: &Who,
-    rank: u32,
 ) -> Result<Vec<Ticket>, Box<Fault>> {
     let mut tickets = vec![];
     for &(target, signalled) in &targets.ranks {
@@ -115,7 +117,7 @@ fn queue_loads(
         let mut job = CopyJob::new(parts(target, space), swizzle, Some(signal));
         job.two_steps = reads_shared;
         job.noted.push(target);
-        let ticket = space.queue.push(who.actor, rank, Job::Copy(Box::new(job)), []);
+        let ticket = space.queue.push(who.actor, targets.issuer, Job::Copy(Box::new(job)), []);
         let flight = &mut space.ctas[target as usize].shared.in_flight;
         flight.begin(ticket, (targets.offset, span), true, who.actor, "bulk copy");
         tickets.push(ticket);
@@ -166,7 +168,7 @@ pub(super) fn tensor(
                 let barrier =
                     shared_address(widen(kind, barriers[l]), barriers[l], warp.rank, &who)?;
                 let mask = masks.map(|m| m[l]);
-                let targets = targets(side, barrier, mask, op.cta_group, space, &who)?;
+                let targets = targets(side, barrier, mask, op.cta_group, warp.rank, space, &who)?;
                 let fill = map.fill_pattern();
                 let parts = |rank, _: &mut Space| {
                     let part = |piece: &Piece| Part {
@@ -177,8 +179,7 @@ pub(super) fn tensor(
                     pieces.iter().map(part).collect()
                 };
                 let size = (span, total);
-                let rank = warp.rank;
-                queue_loads(&targets, size, map.swizzle, false, parts, space, &who, rank)?;
+                queue_loads(&targets, size, map.swizzle, false, parts, space, &who)?;
             }
             TensorDirection::Store | TensorDirection::Reduce(_) => {
                 let part = |piece: &Piece| {
@@ -335,7 +336,7 @@ pub(super) fn linear(
         };
         let target = shared_address(widen(kind, dst), dst, warp.rank, &who)?;
         let barrier = shared_address(widen(kind, barriers[l]), barriers[l], warp.rank, &who)?;
-        let targets = targets(target, barrier, masks.map(|m| m[l]), None, space, &who)?;
+        let targets = targets(target, barrier, masks.map(|m| m[l]), None, warp.rank, space, &who)?;
         let own = warp.rank;
         let local = match op.direction {
             BulkDirection::SharedToSharedCluster => {
@@ -357,8 +358,7 @@ pub(super) fn linear(
         };
         let size = (bytes, bytes);
         let reads_shared = local.is_some();
-        let tickets =
-            queue_loads(&targets, size, Swizzle::None, reads_shared, parts, space, &who, own)?;
+        let tickets = queue_loads(&targets, size, Swizzle::None, reads_shared, parts, space, &who)?;
         if let Some(offset) = local {
             let flight = &mut space.ctas[own as usize].shared.in_flight;
             for ticket in tickets {

@@ -1,0 +1,141 @@
+//! `mma.sync`: one warp multiplies what its registers hold.
+//!
+//! Floats of up to 32 bits are summed as `wgmma` sums them. Integers and single bits are exact.
+//! Assumed, not documented anywhere: an f64 result is a chain of fused multiply-adds in the order
+//! of k, starting from C.
+
+use super::super::fragment::{self, Product, rows_of_a, rows_of_b};
+use super::super::operand::{read32, read64, write, write32};
+use super::super::{Step, unsupported};
+use crate::decode::op::{MatrixFormat, MmaKind, MmaSync, Src, Width};
+use crate::error::Fault;
+use crate::machine::cluster::Space;
+use crate::machine::registers::Lane32;
+use crate::machine::warp::Warp;
+use crate::tensor::instr_descriptor::Element;
+
+/// `mma.sync`.
+pub(super) fn multiply(
+    op: &MmaSync,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    refuse(op)?;
+    let shape = op.shape;
+    space.stats.multiply_adds += u64::from(shape.m * shape.n * shape.k);
+    if op.a_format == MatrixFormat::F64 {
+        return doubles(op, warp, at);
+    }
+    let read = |sources: &[Src]| -> Result<Vec<Lane32>, Box<Fault>> {
+        sources.iter().map(|&src| read32(&warp.regs, src, at.active)).collect()
+    };
+    let (a, b, c) = (read(&op.a)?, read(&op.b)?, read(&op.c)?);
+    // Eight rows of A lie in registers as eight columns of B do.
+    let a = if shape.m == 8 { rows_of_b(&a) } else { rows_of_a(&a) };
+    let b = rows_of_b(&b);
+    let (element_a, element_b, a, b) = match op.a_format {
+        MatrixFormat::S4 | MatrixFormat::U4 => {
+            let signed =
+                |format| if format == MatrixFormat::S4 { Element::S8 } else { Element::U8 };
+            let (a_type, b_type) = (signed(op.a_format), signed(op.b_format));
+            (a_type, b_type, nibbles(&a, a_type), nibbles(&b, b_type))
+        }
+        MatrixFormat::B1 => (Element::U8, Element::U8, a, b),
+        _ => match (fragment::element(op.a_format), fragment::element(op.b_format)) {
+            (Some(a_type), Some(b_type)) => (a_type, b_type, a, b),
+            _ => return unsupported(format!("mma.sync of {:?}", op.a_format)),
+        },
+    };
+    let product = Product {
+        a: element_a,
+        b: element_b,
+        negate: (false, false),
+        n: 8,
+        k: shape.k as usize,
+        accumulate: true,
+        half: op.d_format == MatrixFormat::F16,
+        saturate: op.satfinite,
+    };
+    let mut d = product.columns(&c);
+    match op.b1_and {
+        Some(and) => count_bits(&a, &b, and, shape.k as usize / 8, &mut d),
+        None => product.run(&a, &b, &mut d),
+    }
+    for (dst, value) in op.d.iter().zip(product.registers(&d, op.d.len())) {
+        if let Some(dst) = dst {
+            write32(&mut warp.regs, *dst, at.active, &value)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is decoded and not executed, each by its name.
+fn refuse(op: &MmaSync) -> Result<(), Box<Fault>> {
+    if op.sparse.is_some() {
+        return unsupported("mma.sp: a sparse A");
+    }
+    if op.kind != MmaKind::Plain {
+        return unsupported(format!("mma.sync of kind {:?}, which sm_120 alone has", op.kind));
+    }
+    if op.a_row && !op.b_row && op.c_format == op.d_format {
+        return Ok(());
+    }
+    if op.c_format != op.d_format {
+        return unsupported("mma.sync with different types of C and D");
+    }
+    unsupported("mma.sync of other layouts than .row.col")
+}
+
+/// The four-bit integers of each byte, low one first, as bytes.
+fn nibbles(bytes: &[u8], element: Element) -> Vec<u8> {
+    let extend = |nibble: u8| match element {
+        Element::S8 => ((nibble << 4).cast_signed() >> 4).cast_unsigned(),
+        _ => nibble,
+    };
+    bytes.iter().flat_map(|&byte| [extend(byte & 15), extend(byte >> 4)]).collect()
+}
+
+/// D += the number of bits that are set in `a & b` or `a ^ b`.
+fn count_bits(
+    a: &[u8],
+    b: &[u8],
+    and: bool,
+    row_bytes: usize,
+    d: &mut [[u32; crate::tensor::dense::ROWS]],
+) {
+    for (b, column) in b.chunks_exact(row_bytes).zip(d) {
+        for (a, cell) in a.chunks_exact(row_bytes).zip(column) {
+            let both = a.iter().zip(b).map(|(&a, &b)| if and { a & b } else { a ^ b });
+            *cell = cell.wrapping_add(both.map(u8::count_ones).sum());
+        }
+    }
+}
+
+/// Doubles: lane 4g + t holds in register i of A row g + 8·(i mod 2), k = t + 4·(i / 2); of B column
+/// g, k = t + 4·i; of D row g + 8·(i / 2), column 2·t + i mod 2. With eight rows there is one
+/// register of A.
+fn doubles(op: &MmaSync, warp: &mut Warp, at: &Step) -> Result<(), Box<Fault>> {
+    let read = |sources: &[Src]| -> Result<Vec<[f64; 32]>, Box<Fault>> {
+        let one = |&src| Ok(read64(&warp.regs, src, at.active)?.map(f64::from_bits));
+        sources.iter().map(one).collect()
+    };
+    let (a, b, c) = (read(&op.a)?, read(&op.b)?, read(&op.c)?);
+    let blocks = op.shape.m as usize / 8;
+    let element = |lane: usize, i: usize| {
+        let (g, t) = (lane / 4, lane % 4);
+        let (row, column) = (g + 8 * (i / 2), 2 * t + i % 2);
+        (0..op.shape.k as usize).fold(c[i][lane], |sum, k| {
+            let a = a[row / 8 + blocks * (k / 4)][row % 8 * 4 + k % 4];
+            let b = b[k / 4][column * 4 + k % 4];
+            a.mul_add(b, sum)
+        })
+    };
+    for (i, dst) in op.d.iter().enumerate() {
+        let value = std::array::from_fn(|lane| element(lane, i).to_bits());
+        if let Some(dst) = dst {
+            write(&mut warp.regs, *dst, Width::B64, at.active, &value)?;
+        }
+    }
+    Ok(())
+}

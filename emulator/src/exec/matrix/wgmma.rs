@@ -1,0 +1,175 @@
+//! `wgmma`: issue and wait. Each warp of the warpgroup issues the part of its own sixteen rows.
+
+use super::super::fragment::{self, Product};
+use super::super::operand::{lane_fault, read_pred, read32, read64, uniform};
+use super::super::{Flow, Step, unsupported};
+use crate::asyncs::{Job, WgmmaA, WgmmaJob};
+use crate::decode::op::{MatrixFormat, Src, Wgmma, WgmmaA as Source};
+use crate::error::{Fault, FaultKind};
+use crate::machine::access::Who;
+use crate::machine::cluster::Space;
+use crate::machine::registers::Lane32;
+use crate::machine::warp::{Block, PendingLoad, Warp};
+use crate::tensor::smem_descriptor::{MatrixDescriptor, decode_sm90};
+
+fn descriptor(src: Src, warp: &Warp, at: &Step) -> Result<MatrixDescriptor, Box<Fault>> {
+    let bits = read64(&warp.regs, src, at.active)?;
+    let (low, high) = (bits.map(|b| b as u32), bits.map(|b| (b >> 32) as u32));
+    uniform(&low, at.active, "a matrix descriptor")?;
+    uniform(&high, at.active, "a matrix descriptor")?;
+    let bits = bits[at.active.trailing_zeros() as usize];
+    decode_sm90(bits).map_err(|what| Box::new(Fault::new(FaultKind::Descriptor, what)))
+}
+
+/// The range of shared memory that some rows of an operand span.
+fn span(
+    descriptor: &MatrixDescriptor,
+    (first, rows): (u32, u32),
+    major: Option<(u32, u32)>,
+) -> (u32, u32) {
+    let widen = |(low, high): (u32, u32), offset: u32| (low.min(offset), high.max(offset + 16));
+    let none = (u32::MAX, 0);
+    let (low, high) = match major {
+        None => (first * 2..(first + rows) * 2)
+            .map(|i| descriptor.k_major(i / 2, i % 2 * 16))
+            .fold(none, widen),
+        Some((element, k)) => {
+            let chunks = (first * element / 16)..((first + rows) * element).div_ceil(16);
+            chunks
+                .flat_map(|chunk| (0..k).map(move |k| (chunk, k)))
+                .map(|(chunk, k)| descriptor.mn_major(chunk * 16, k))
+                .fold(none, widen)
+        }
+    };
+    (low, high - low)
+}
+
+/// `wgmma.mma_async`.
+pub(super) fn issue(
+    op: &Wgmma,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let elements = (fragment::element(op.a_format), fragment::element(op.b_format));
+    let (Some(a), Some(b), None) = (elements.0, elements.1, &op.sparse) else {
+        return unsupported("wgmma of this type, or sparse");
+    };
+    let who = Who::tensor_core(at.actor);
+    let accumulate = read_pred(&warp.regs, op.scale_d, at.active)?;
+    if accumulate != 0 && accumulate != at.active {
+        let message = "scale-d of wgmma differs between lanes";
+        return Err(lane_fault(FaultKind::Convergence, accumulate.trailing_zeros(), message));
+    }
+    let product = Product {
+        a,
+        b,
+        negate: (op.negate_a, op.negate_b),
+        n: op.shape.n,
+        k: op.shape.k as usize,
+        accumulate: accumulate != 0,
+        half: op.d_format == MatrixFormat::F16,
+        saturate: op.satfinite,
+    };
+    let major = |transposed: bool, element| {
+        transposed.then(|| (fragment::element_bytes(element), op.shape.k))
+    };
+    let (a_major, b_major) = (major(op.transpose_a, a), major(op.transpose_b, b));
+    let b = descriptor(op.b, warp, at)?;
+    let mut ranges = vec![span(&b, (0, op.shape.n), b_major)];
+    let a = match &op.a {
+        Source::Descriptor(src) => {
+            let descriptor = descriptor(*src, warp, at)?;
+            let first = warp.index % 4 * fragment::ROWS;
+            ranges.push(span(&descriptor, (first, fragment::ROWS), a_major));
+            WgmmaA::Shared(descriptor, first)
+        }
+        Source::Registers(sources) => {
+            let mut registers = vec![];
+            for &src in sources {
+                if let Src::Reg(slot) = src {
+                    check_fence(slot, warp)?;
+                }
+                registers.push(read32(&warp.regs, src, at.active)?);
+            }
+            WgmmaA::Rows(fragment::rows_of_a(&registers))
+        }
+    };
+    let slots: Vec<Option<u32>> = op.d.iter().map(|&slot| Some(slot)).collect();
+    let chain = warp.wgmma.results.iter().position(|r| r.slots == slots);
+    let prior = chain.map(|index| warp.wgmma.results[index].ticket);
+    let mut d: Vec<Lane32> = vec![[0; 32]; op.d.len()];
+    if prior.is_none() {
+        for (&slot, value) in op.d.iter().zip(&mut d) {
+            super::super::operand::check_write(&warp.regs, slot, at.active)?;
+            check_fence(slot, warp)?;
+            if product.accumulate {
+                *value = read32(&warp.regs, Src::Reg(slot), at.active)?;
+            }
+        }
+    }
+    let cta = &space.ctas[warp.rank as usize];
+    for &(start, len) in &ranges {
+        cta.shared.check_bounds(start, len, &who)?;
+        cta.shared.in_flight.check(start, len, false, &who, warp.rank)?;
+    }
+    let job = WgmmaJob { product, a, a_major, b, b_major, d, prior };
+    let ticket = space.queue.push(at.actor, warp.rank, Job::Wgmma(Box::new(job)), prior);
+    for range in ranges {
+        let flight = &mut space.ctas[warp.rank as usize].shared.in_flight;
+        flight.begin(ticket, range, false, at.actor, "wgmma");
+    }
+    for &slot in &op.d {
+        warp.regs.pending[slot as usize] |= at.active;
+    }
+    match chain {
+        Some(index) => warp.wgmma.results[index].ticket = ticket,
+        None => warp.wgmma.results.push(PendingLoad { ticket, slots }),
+    }
+    warp.wgmma.groups.open.push(ticket);
+    Ok(())
+}
+
+/// A register that an ordinary instruction wrote may be an operand after a `wgmma.fence` only.
+fn check_fence(slot: u32, warp: &Warp) -> Result<(), Box<Fault>> {
+    if !warp.regs.lacks_fence(slot as usize) {
+        return Ok(());
+    }
+    let message = format!(
+        "wgmma uses register slot {slot}, and no wgmma.fence came between the last write of it, or \
+         the start of the kernel, and this"
+    );
+    Err(Box::new(Fault::new(FaultKind::Race, message)))
+}
+
+/// `wgmma.wait_group`: accumulators whose last operation is in a group that is over come back.
+pub(super) fn wait(
+    pending: u32,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<Flow, Box<Fault>> {
+    let due: Vec<u64> = warp.wgmma.groups.due(pending as usize).collect();
+    let open: Vec<u64> = due.iter().copied().filter(|&t| !space.queue.is_done(t)).collect();
+    if !open.is_empty() {
+        return Ok(Flow::Wait(Block::Tickets { tickets: open, reads: false }));
+    }
+    let over = warp.wgmma.groups.committed.len().saturating_sub(pending as usize);
+    warp.wgmma.groups.committed.drain(..over);
+    for result in std::mem::take(&mut warp.wgmma.results) {
+        if !due.contains(&result.ticket) {
+            warp.wgmma.results.push(result);
+            continue;
+        }
+        let Some(values) = space.queue.results.remove(&result.ticket) else {
+            let message = "the result of a wgmma is gone";
+            return Err(lane_fault(FaultKind::PendingRegister, 0, message));
+        };
+        for (slot, value) in result.slots.iter().flatten().zip(&values) {
+            warp.regs.pending[*slot as usize] &= !at.active;
+            warp.regs.set(*slot as usize, at.active, value);
+            warp.regs.fenced(*slot as usize);
+        }
+    }
+    Ok(Flow::Next)
+}

@@ -1,0 +1,457 @@
+//! Floating-point arithmetic and comparison.
+//!
+//! Every result is that of exact arithmetic rounded once. Types narrower than `f64` are computed in
+//! `f64` and rounded to odd there: with more than two spare bits, rounding that again in any
+//! direction gives what rounding the exact value would. What PTX calls approximate (`ex2.approx`,
+//! `rcp.approx`, `div.full`, `tanh.approx` …) is computed in `f64` and rounded to nearest as well:
+//! hardware may differ in the last places, within the bounds that PTX gives.
+
+use super::{Done, File};
+use crate::{
+    decode::op::{CmpOp, Float, FloatMode, FloatOp1, FloatOp2, FloatTest, Rounding, Src, Width},
+    error::Fault,
+    machine::registers::Lanes,
+    numeric::{self, BF16, CANONICAL_NAN_F32, F16},
+};
+
+/// The numeric module's name of a rounding; stochastic rounding never gets this far.
+pub(super) fn direction(rounding: Rounding) -> numeric::Rounding {
+    match rounding {
+        Rounding::Rn | Rounding::Rs => numeric::Rounding::Rn,
+        Rounding::Rna => numeric::Rounding::Rna,
+        Rounding::Rz => numeric::Rounding::Rz,
+        Rounding::Rm => numeric::Rounding::Rm,
+        Rounding::Rp => numeric::Rounding::Rp,
+    }
+}
+
+/// Moves an inexact nearest result to the neighbour with an odd last bit, on the side where the
+/// exact value lies.
+#[inline(always)]
+fn to_odd(nearest: f64, error: f64) -> f64 {
+    let bits = nearest.to_bits();
+    let inexact = error != 0.0 && nearest.is_finite() && error.is_finite();
+    if inexact && bits & 1 == 0 {
+        let away = (error > 0.0) == (nearest > 0.0);
+        return f64::from_bits(if away { bits + 1 } else { bits - 1 });
+    }
+    nearest
+}
+
+/// What `a + b` lost when it was rounded to `sum`: exact.
+#[inline(always)]
+fn sum_error(a: f64, b: f64, sum: f64) -> f64 {
+    let b_part = sum - a;
+    (a - (sum - b_part)) + (b - b_part)
+}
+
+#[inline(always)]
+pub(super) fn add_odd(a: f64, b: f64) -> f64 {
+    let sum = a + b;
+    to_odd(sum, sum_error(a, b, sum))
+}
+
+fn div_odd(a: f64, b: f64) -> f64 {
+    let quotient = a / b;
+    // The sign of the remainder, seen from the quotient's side.
+    let rest = (-quotient).mul_add(b, a);
+    to_odd(quotient, if b < 0.0 { -rest } else { rest })
+}
+
+fn sqrt_odd(a: f64) -> f64 {
+    let root = a.sqrt();
+    to_odd(root, (-root).mul_add(root, a))
+}
+
+/// Rounds a nearest `f64` result with its error in another direction.
+fn directed(nearest: f64, error: f64, rounding: Rounding) -> f64 {
+    if error == 0.0 || !nearest.is_finite() || error.is_nan() {
+        return nearest;
+    }
+    match rounding {
+        Rounding::Rm if error < 0.0 => nearest.next_down(),
+        Rounding::Rp if error > 0.0 => nearest.next_up(),
+        Rounding::Rz if nearest > 0.0 && error < 0.0 => nearest.next_down(),
+        Rounding::Rz if nearest < 0.0 && error > 0.0 => nearest.next_up(),
+        _ => nearest,
+    }
+}
+
+/// The bits of a result; every NaN has the same ones. Tested on the bits, because the optimiser takes
+/// one NaN for another: with `is_nan` it keeps the operand's payload.
+fn canonical(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if bits & 0x7fff_ffff > 0x7f80_0000 { CANONICAL_NAN_F32 } else { bits }
+}
+
+/// Flushes subnormals where asked, for a number of that type's `bits`.
+fn flush(ty: Float, bits: u32) -> u32 {
+    let (exponent, sign) = match ty {
+        Float::F16 => (0x7c00, 0x8000),
+        Float::BF16 => (0x7f80, 0x8000),
+        _ => (0x7f80_0000, 0x8000_0000),
+    };
+    if bits & exponent == 0 { bits & sign } else { bits }
+}
+
+/// One element of a type of at most 32 bits, as a number.
+fn decode(ty: Float, mode: FloatMode, bits: u32) -> f64 {
+    let bits = if mode.ftz { flush(ty, bits) } else { bits };
+    match ty {
+        Float::F16 => F16.decode(bits & 0xffff),
+        Float::BF16 => f32::from_bits(bits << 16).into(),
+        _ => f32::from_bits(bits).into(),
+    }
+}
+
+/// Rounds to one element, then saturates, clamps and flushes.
+fn encode(ty: Float, mode: FloatMode, value: f64) -> u32 {
+    let value = if mode.sat {
+        // NaN becomes +0 here.
+        if value > 0.0 { value.min(1.0) } else { 0.0 }
+    } else if mode.relu && !value.is_nan() && value.is_sign_negative() {
+        0.0
+    } else {
+        value
+    };
+    let rounding = direction(mode.rounding);
+    let bits = match ty {
+        Float::F16 => F16.encode(value, rounding, false),
+        Float::BF16 => BF16.encode(value, rounding, false),
+        _ => canonical(numeric::round_f64_to_f32(value, rounding)),
+    };
+    if mode.ftz { flush(ty, bits) } else { bits }
+}
+
+/// The element type of a packed one, and how many elements.
+fn split(ty: Float) -> (Float, u32) {
+    match ty {
+        Float::F16x2 => (Float::F16, 2),
+        Float::BF16x2 => (Float::BF16, 2),
+        Float::F32x2 => (Float::F32, 2),
+        other => (other, 1),
+    }
+}
+
+/// Applies a function of element bits to every element of a register's value.
+fn each<const N: usize>(ty: Float, values: [u64; N], f: impl Fn([u32; N]) -> u32) -> u64 {
+    let (element, count) = split(ty);
+    let bits = element.width().bits();
+    let mask = u64::MAX >> (64 - bits);
+    (0..count).fold(0, |all, index| {
+        let part = f(values.map(|value| (value >> (index * bits) & mask) as u32));
+        all | u64::from(part) << (index * bits)
+    })
+}
+
+pub(super) fn binary(
+    file: &mut File<'_>,
+    op: FloatOp2,
+    ty: Float,
+    mode: FloatMode,
+    d: u32,
+    a: Src,
+    b: Src,
+) -> Done {
+    // The common case in loops that vectorise.
+    if ty == Float::F32 && mode == FloatMode::default() {
+        let native = |f: fn(f32, f32) -> f32| {
+            move |a: u32, b: u32| canonical(f(f32::from_bits(a), f32::from_bits(b)))
+        };
+        match op {
+            FloatOp2::Add => return file.map2(d, a, b, native(|a, b| a + b)),
+            FloatOp2::Sub => return file.map2(d, a, b, native(|a, b| a - b)),
+            FloatOp2::Mul => return file.map2(d, a, b, native(|a, b| a * b)),
+            FloatOp2::Div => return file.map2(d, a, b, native(|a, b| a / b)),
+            _ => {}
+        }
+    }
+    let width = ty.width();
+    let (a, b) = (file.get(a, width)?, file.get(b, width)?);
+    let value = std::array::from_fn(|lane| {
+        if ty == Float::F64 {
+            return binary64(op, mode, f64::from_bits(a[lane]), f64::from_bits(b[lane])).to_bits();
+        }
+        each(ty, [a[lane], b[lane]], |[a, b]| element_binary(op, split(ty).0, mode, a, b))
+    });
+    file.put(d, width, &value)
+}
+
+fn element_binary(op: FloatOp2, ty: Float, mode: FloatMode, a: u32, b: u32) -> u32 {
+    let sign = 1 << (ty.width().bits() - 1);
+    if op == FloatOp2::CopySign {
+        return a & sign | b & !sign;
+    }
+    if matches!(op, FloatOp2::Min | FloatOp2::Max) {
+        return extreme(op == FloatOp2::Max, ty, mode, a, b);
+    }
+    let (x, y) = (decode(ty, mode, a), decode(ty, mode, b));
+    let value = match op {
+        FloatOp2::Add => add_odd(x, y),
+        FloatOp2::Sub => add_odd(x, -y),
+        FloatOp2::Mul => x * y,
+        _ => div_odd(x, y),
+    };
+    encode(ty, mode, value)
+}
+
+/// `min` or `max` of two elements: a NaN gives way to a number, -0 is below +0.
+fn extreme(max: bool, ty: Float, mode: FloatMode, a: u32, b: u32) -> u32 {
+    let sign = 1 << (ty.width().bits() - 1);
+    let nan = match ty {
+        Float::F16 | Float::BF16 => 0x7fff,
+        _ => CANONICAL_NAN_F32,
+    };
+    let crossed = (a ^ b) & sign;
+    let (a, b) = if mode.xorsign_abs { (a & !sign, b & !sign) } else { (a, b) };
+    let (a, b) = if mode.ftz { (flush(ty, a), flush(ty, b)) } else { (a, b) };
+    let plain = FloatMode::default();
+    let (x, y) = (decode(ty, plain, a), decode(ty, plain, b));
+    let picked = match (x.is_nan(), y.is_nan()) {
+        (true, true) => return nan,
+        (true, false) | (false, true) if mode.nan => return nan,
+        (true, false) => b,
+        (false, true) => a,
+        (false, false) => {
+            let a_is_less = x < y || x == y && a & sign != 0;
+            if a_is_less != max { a } else { b }
+        }
+    };
+    let picked = if mode.xorsign_abs { picked & !sign | crossed } else { picked };
+    if mode.relu && picked & sign != 0 { 0 } else { picked }
+}
+
+pub(super) fn extreme3(max: bool, mode: FloatMode, operands: [u32; 3]) -> u32 {
+    let [a, b, c] = if mode.abs { operands.map(|x| x & !(1 << 31)) } else { operands };
+    let first = extreme(max, Float::F32, mode, a, b);
+    extreme(max, Float::F32, mode, first, c)
+}
+
+fn binary64(op: FloatOp2, mode: FloatMode, a: f64, b: f64) -> f64 {
+    match op {
+        FloatOp2::Add => directed(a + b, sum_error(a, b, a + b), mode.rounding),
+        FloatOp2::Sub => directed(a - b, sum_error(a, -b, a - b), mode.rounding),
+        FloatOp2::Mul => directed(a * b, a.mul_add(b, -(a * b)), mode.rounding),
+        FloatOp2::Div => {
+            let rest = (-(a / b)).mul_add(b, a);
+            directed(a / b, if b < 0.0 { -rest } else { rest }, mode.rounding)
+        }
+        FloatOp2::CopySign => b.copysign(a),
+        FloatOp2::Min | FloatOp2::Max => {
+            let max = op == FloatOp2::Max;
+            match (a.is_nan(), b.is_nan()) {
+                (true, _) => b,
+                (_, true) => a,
+                _ => {
+                    let a_is_less = a < b || a == b && a.is_sign_negative();
+                    if a_is_less != max { a } else { b }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn fma(
+    file: &mut File<'_>,
+    ty: Float,
+    mode: FloatMode,
+    d: u32,
+    a: Src,
+    b: Src,
+    c: Src,
+) -> Done {
+    if ty == Float::F32 && mode == FloatMode::default() {
+        return file.map3(d, a, b, c, |a, b, c| {
+            let [a, b, c] = [a, b, c].map(|x| f64::from(f32::from_bits(x)));
+            // The product of two 24-bit significands is exact.
+            canonical(add_odd(a * b, c) as f32)
+        });
+    }
+    let width = ty.width();
+    let (a, b, c) = (file.get(a, width)?, file.get(b, width)?, file.get(c, width)?);
+    let value = std::array::from_fn(|lane| {
+        if ty == Float::F64 {
+            let [a, b, c] = [a[lane], b[lane], c[lane]].map(f64::from_bits);
+            return fma64(mode.rounding, a, b, c).to_bits();
+        }
+        let element = split(ty).0;
+        each(ty, [a[lane], b[lane], c[lane]], |operands| {
+            let [a, b, c] = operands.map(|bits| decode(element, mode, bits));
+            encode(element, mode, add_odd(a * b, c))
+        })
+    });
+    file.put(d, width, &value)
+}
+
+fn fma64(rounding: Rounding, a: f64, b: f64, c: f64) -> f64 {
+    let nearest = a.mul_add(b, c);
+    if rounding == Rounding::Rn || !nearest.is_finite() {
+        return nearest;
+    }
+    // a·b + c = product + low + c exactly; what the nearest value misses has this sign.
+    let product = a * b;
+    let low = a.mul_add(b, -product);
+    let sum = product + c;
+    let rest = sum_error(product, c, sum);
+    directed(nearest, (sum - nearest) + (rest + low), rounding)
+}
+
+pub(super) fn unary(
+    file: &mut File<'_>,
+    op: FloatOp1,
+    ty: Float,
+    mode: FloatMode,
+    d: u32,
+    a: Src,
+) -> Done {
+    let width = ty.width();
+    let a = file.get(a, width)?;
+    let value = a.map(|a| {
+        if ty == Float::F64 {
+            return unary64(op, mode, a);
+        }
+        each(ty, [a], |[a]| element_unary(op, split(ty).0, mode, a))
+    });
+    file.put(d, width, &value)
+}
+
+fn element_unary(op: FloatOp1, ty: Float, mode: FloatMode, a: u32) -> u32 {
+    let sign = 1 << (ty.width().bits() - 1);
+    let flushed = if mode.ftz { flush(ty, a) } else { a };
+    let x = decode(ty, mode, a);
+    let value = match op {
+        FloatOp1::Neg => return flushed ^ sign,
+        FloatOp1::Abs => return flushed & !sign,
+        FloatOp1::Rcp => div_odd(1.0, x),
+        FloatOp1::Sqrt => sqrt_odd(x),
+        FloatOp1::Rsqrt => 1.0 / x.sqrt(),
+        FloatOp1::Sin => x.sin(),
+        FloatOp1::Cos => x.cos(),
+        FloatOp1::Lg2 => x.log2(),
+        FloatOp1::Ex2 => x.exp2(),
+        FloatOp1::Tanh => x.tanh(),
+    };
+    encode(ty, mode, value)
+}
+
+fn unary64(op: FloatOp1, mode: FloatMode, bits: u64) -> u64 {
+    let x = f64::from_bits(bits);
+    match op {
+        FloatOp1::Neg => bits ^ 1 << 63,
+        FloatOp1::Abs => bits & !(1 << 63),
+        FloatOp1::Sqrt => {
+            let root = x.sqrt();
+            directed(root, (-root).mul_add(root, x), mode.rounding).to_bits()
+        }
+        FloatOp1::Rsqrt => (1.0 / x.sqrt()).to_bits(),
+        _ => binary64(FloatOp2::Div, mode, 1.0, x).to_bits(),
+    }
+}
+
+pub(super) fn test(file: &mut File<'_>, test: FloatTest, ty: Float, d: u32, a: Src) -> Done {
+    let a = file.get(a, ty.width())?;
+    let class = |bits: u64| {
+        if ty.width() == Width::B64 {
+            f64::from_bits(bits).classify()
+        } else {
+            f32::from_bits(bits as u32).classify()
+        }
+    };
+    let mut mask = 0;
+    for (lane, &bits) in a.iter().enumerate() {
+        use std::num::FpCategory::*;
+        let holds = match (test, class(bits)) {
+            (FloatTest::Finite, class) => !matches!(class, Nan | Infinite),
+            (FloatTest::Infinite, class) => class == Infinite,
+            (FloatTest::Number, class) => class != Nan,
+            (FloatTest::NotANumber, class) => class == Nan,
+            // Zero counts as normal.
+            (FloatTest::Normal, class) => matches!(class, Normal | Zero),
+            (FloatTest::Subnormal, class) => class == Subnormal,
+        };
+        mask |= u32::from(holds) << lane;
+    }
+    file.set_pred(d, mask);
+    Ok(())
+}
+
+fn holds(cmp: CmpOp, a: f64, b: f64) -> bool {
+    let unordered = a.is_nan() || b.is_nan();
+    match cmp {
+        CmpOp::Eq => a == b,
+        CmpOp::Ne => !unordered && a != b,
+        CmpOp::Lt => a < b,
+        CmpOp::Le => a <= b,
+        CmpOp::Gt => a > b,
+        CmpOp::Ge => a >= b,
+        CmpOp::Equ => unordered || a == b,
+        CmpOp::Neu => unordered || a != b,
+        CmpOp::Ltu => unordered || a < b,
+        CmpOp::Leu => unordered || a <= b,
+        CmpOp::Gtu => unordered || a > b,
+        CmpOp::Geu => unordered || a >= b,
+        CmpOp::Num => !unordered,
+        CmpOp::Nan => unordered,
+    }
+}
+
+/// The comparison, and its counterpart: for a packed type the upper elements', else the negation.
+pub(super) fn compare(
+    file: &File<'_>,
+    cmp: CmpOp,
+    ty: Float,
+    ftz: bool,
+    a: Src,
+    b: Src,
+) -> Result<(Lanes, Lanes), Box<Fault>> {
+    let width = ty.width();
+    let (a, b) = (file.get(a, width)?, file.get(b, width)?);
+    let mode = FloatMode { ftz, ..FloatMode::default() };
+    let (element, count) = split(ty);
+    let (mut low, mut high) = (0, 0);
+    for lane in 0..32 {
+        if ty == Float::F64 {
+            let yes = holds(cmp, f64::from_bits(a[lane]), f64::from_bits(b[lane]));
+            low |= u32::from(yes) << lane;
+            continue;
+        }
+        let at = |value: u64| decode(element, mode, value as u32);
+        low |= u32::from(holds(cmp, at(a[lane]), at(b[lane]))) << lane;
+        if count == 2 {
+            let upper = holds(cmp, at(a[lane] >> 16), at(b[lane] >> 16));
+            high |= u32::from(upper) << lane;
+        }
+    }
+    Ok((low, if count == 2 { high } else { !low }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{add_odd, canonical, div_odd, sqrt_odd};
+
+    /// Any bits, and numbers close enough to each other for sums to cancel and round.
+    fn number() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            any::<u32>().prop_map(f32::from_bits),
+            (0x3f00_0000u32..0x4100_0000).prop_map(f32::from_bits),
+            (0u32..0x0100_0000).prop_map(f32::from_bits),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// Rounding to odd in `f64` and then to `f32` is rounding once.
+        #[test]
+        fn two_roundings_are_one(a in number(), b in number(), c in number()) {
+            let [x, y, z] = [a, b, c].map(f64::from);
+            let rounded = |value: f64| canonical(value as f32);
+            prop_assert_eq!(rounded(add_odd(x * y, z)), canonical(a.mul_add(b, c)));
+            prop_assert_eq!(rounded(add_odd(x, y)), canonical(a + b));
+            prop_assert_eq!(rounded(div_odd(x, y)), canonical(a / b));
+            prop_assert_eq!(rounded(sqrt_odd(x)), canonical(a.sqrt()));
+        }
+    }
+}
