@@ -86,7 +86,7 @@ pub fn check(device: &str, action: &str, status: c_int) -> Result<()> {
         }
     };
     let source = format!("{action}: {} ({})", text(cuGetErrorName), text(cuGetErrorString));
-    Err(Error::Backend { device: device.to_owned(), source: source.into() })
+    Err(Error::Backend { device: device.to_owned(), cause: source.into() })
 }
 
 /// Encodes a tensor map for the tensor at `address`.

@@ -50,7 +50,7 @@ pub struct Cuda {
 pub struct Buffer(DeviceBuffer<u8>);
 
 fn failed(device: &str, action: impl std::fmt::Display, error: CudaError) -> Error {
-    Error::Backend { device: device.to_owned(), source: format!("{action}: {error}").into() }
+    Error::Backend { device: device.to_owned(), cause: format!("{action}: {error}").into() }
 }
 
 impl Cuda {
