@@ -35,9 +35,9 @@ const CLUSTER_DIMENSION: c_uint = 4;
 /// `CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`.
 const EARLY_START: c_uint = 6;
 /// `CU_LAUNCH_PARAM_BUFFER_POINTER`.
-const PARAM_BUFFER: *mut c_void = 1 as *mut c_void;
+const PARAM_BUFFER: *mut c_void = ptr::without_provenance_mut(1);
 /// `CU_LAUNCH_PARAM_BUFFER_SIZE`.
-const PARAM_SIZE: *mut c_void = 2 as *mut c_void;
+const PARAM_SIZE: *mut c_void = ptr::without_provenance_mut(2);
 /// `CU_LAUNCH_PARAM_END`.
 const PARAM_END: *mut c_void = ptr::null_mut();
 
