@@ -107,6 +107,8 @@ pub struct Fault {
     pub other: Option<Actor>,
     /// More lines: the table of who waits for what.
     pub notes: Vec<String>,
+    /// The actor's line of the PTX text, where it is known.
+    pub text: Option<String>,
 }
 
 impl Fault {
@@ -119,6 +121,7 @@ impl Fault {
             address: None,
             other: None,
             notes: vec![],
+            text: None,
         }
     }
 
@@ -155,6 +158,9 @@ impl fmt::Display for Fault {
         }
         if let Some(other) = &self.other {
             write!(f, " against ({other})")?;
+        }
+        if let Some(text) = &self.text {
+            write!(f, ": {text}")?;
         }
         Ok(())
     }

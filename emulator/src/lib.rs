@@ -18,3 +18,9 @@ pub mod numeric;
 pub mod parse;
 pub mod run;
 pub mod tensor;
+pub mod trace;
+
+/// The README's Rust is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

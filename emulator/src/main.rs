@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ptx_emulator::error::Ending;
 use ptx_emulator::launch_file::{Job, Outcome, SeedEnding};
-use ptx_emulator::run::Ordering;
+use ptx_emulator::run;
 
-mod report;
+use cli::{check, report, trace};
+
+mod cli;
 
 /// Exit status for a command line that makes no sense: the same as for a malformed file, since 1
 /// and 2 speak about the program under judgement.
@@ -20,7 +22,12 @@ const MISUSE: u8 = 3;
 /// and completes late, in an order drawn from a seed, so that a missing wait shows. Registers and
 /// memory that nobody wrote are faults when read.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Start with `ptx-emulator run --help`, which shows a launch file. Each command's --help has examples."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +38,30 @@ enum Command {
     /// Run the launches of a launch file and write its outputs
     #[command(after_long_help = RUN_HELP)]
     Run(Run),
+    /// Read PTX files and say what they need and what of them is not supported; run nothing
+    #[command(after_long_help = check::HELP)]
+    Check(check::Check),
+    /// Run one schedule and tell what happens, one line per event
+    #[command(after_long_help = trace::HELP)]
+    Trace(trace::Trace),
+}
+
+/// Which order of asynchronous operations may be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ordering {
+    /// Only what the ISA's text guarantees
+    Strict,
+    /// Also what shipped kernels rely on: tcgen05 operations of one thread stay in order
+    Hardware,
+}
+
+impl From<Ordering> for run::Ordering {
+    fn from(ordering: Ordering) -> Self {
+        match ordering {
+            Ordering::Strict => run::Ordering::Strict,
+            Ordering::Hardware => run::Ordering::Hardware,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -44,8 +75,8 @@ struct Run {
     /// Run N schedules, from the seed on, and compare their outputs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// What to take for granted where the ISA leaves a question open, instead of the launch file's
-    /// choice (`hardware` if it makes none)
+    /// What to take for granted where the ISA leaves an order open, instead of what the launch file
+    /// says (hardware, if it says nothing)
     #[arg(long, value_enum)]
     ordering: Option<Ordering>,
     /// Print the result as a JSON object on stdout
@@ -71,6 +102,7 @@ const RUN_HELP: &str = r#"EXAMPLE
   ptx-emulator run launch.json                 run it once
   ptx-emulator run launch.json --seeds 100     and under 99 more schedules; results must agree
   ptx-emulator run launch.json --json --stats  for another program to read
+  ptx-emulator run launch.json --ordering strict   rely on the written guarantees alone
 
 PARAMETERS
   u8 to u64, s8 to s64, f32, f64; "buffer" (with "offset") for a device address; "tensor_map" for a
@@ -102,6 +134,8 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(run) => finish(&run, execute(&run)),
+        Command::Check(check) => check::run(&check),
+        Command::Trace(trace) => trace::run(&trace),
     }
 }
 
@@ -109,7 +143,7 @@ fn main() -> ExitCode {
 fn execute(run: &Run) -> Result<Outcome, (Option<u64>, Ending)> {
     let mut job = Job::read(Path::new(&run.launch)).map_err(|ending| (None, ending))?;
     if let Some(ordering) = run.ordering {
-        job.set_ordering(ordering);
+        job.set_ordering(ordering.into());
     }
     let first = run.seed.unwrap_or(job.seed());
     let outcome = job

@@ -230,3 +230,83 @@ fn the_command_line_is_checked_and_explained() {
     assert_eq!(run(&["run", "no-such-file.json"]).0, Some(3));
     assert_eq!(run(&[]).0, Some(3));
 }
+
+/// The program's name, its arguments, and what came of it: status, stdout, stderr.
+fn call(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ptx-emulator"))
+        .args(arguments)
+        .output()
+        .expect("starting ptx-emulator");
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_fault_quotes_its_line_and_names_the_register() {
+    let ptx = SCALE.replace("    ld.global.u32 %r6, [%rd4];\n", "");
+    let case = Case::new(&ptx, &launch(r#"{ "u32": 64 }"#));
+    let needles = ["register %r6 was read", ": mad.lo.s32 %r7, %r6, 2, 1;"];
+    // `hardware` gives a register that no instruction writes a random value instead.
+    let output = case.ends(&["--json", "--ordering", "strict"], 1, &needles);
+    let object: Value = serde_json::from_slice(&output.stdout).expect("a JSON object");
+    assert_eq!(object["text"], "mad.lo.s32 %r7, %r6, 2, 1;");
+}
+
+#[test]
+fn check_lists_what_an_entry_needs_and_all_that_is_not_supported() {
+    let case = Case::new(SCALE, "{}");
+    let file = case.path().join("kernel.ptx");
+    let file = file.to_str().expect("a path of text");
+    let (code, text, _) = call(&["check", file]);
+    assert_eq!(code, Some(0));
+    for needle in ["entry scale (line 5)", "20 bytes: x@0:8 y@8:8 n@16:4", "1 predicates"] {
+        assert!(text.contains(needle), "{needle} in {text}");
+    }
+    let bad = SCALE
+        .replace("mov.u32 %r3, %ntid.x;", "frobnicate.u32 %r3;")
+        .replace("mul.wide.u32", "mul.narrow.u32");
+    case.write("kernel.ptx", bad.as_bytes());
+    let (code, text, _) = call(&["check", file, "--json"]);
+    assert_eq!(code, Some(2));
+    let object: Value = serde_json::from_str(&text).expect("a JSON object");
+    let listed = object["entries"][0]["unsupported"].as_array().expect("a list");
+    let lines: Vec<_> = listed.iter().map(|why| why["line"].as_u64().expect("a line")).collect();
+    let line = |what: &str| 1 + bad.lines().position(|l| l.contains(what)).expect("a line") as u64;
+    assert_eq!(lines, [line("frobnicate"), line("narrow")]);
+    assert_eq!(listed[0]["text"], "frobnicate.u32 %r3;");
+    let huge = SCALE.replace("    .reg .pred", "    .shared .b8 s[300000];\n    .reg .pred");
+    case.write("kernel.ptx", huge.as_bytes());
+    let used = huge.replace("mov.u32 %r2, %ctaid.x;", "mov.u32 %r2, s;");
+    case.write("kernel.ptx", used.as_bytes());
+    let (code, text, _) = call(&["check", file]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("300000 bytes of static shared memory"), "{text}");
+    assert_eq!(call(&["check", "no-such-file.ptx"]).0, Some(3));
+    assert_eq!(call(&["check"]).0, Some(3));
+}
+
+#[test]
+fn a_trace_is_the_same_for_the_same_seed_and_ends_at_a_fault() {
+    let case = Case::new(SCALE, &launch(r#"{ "u32": 64 }"#));
+    let file = case.path().join("launch.json");
+    let file = file.to_str().expect("a path of text");
+    let (code, first, _) = call(&["trace", file, "--instructions", "--seed", "9"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(call(&["trace", file, "--instructions", "--seed", "9"]).1, first);
+    assert_eq!(first.matches("execute  ffffffff  ld.global.u32").count(), 2);
+    assert_eq!(first.matches("CTA ends").count(), 2);
+    assert!(!case.path().join("y.bin").exists(), "a trace writes no output");
+    let timeline = case.path().join("timeline.json");
+    let timeline_name = timeline.to_str().expect("a path of text");
+    let (code, text, _) = call(&["trace", file, "--perfetto", timeline_name]);
+    assert_eq!((code, text.as_str()), (Some(0), ""));
+    let text = std::fs::read_to_string(&timeline).expect("the timeline");
+    let object: Value = serde_json::from_str(&text).expect("a JSON object");
+    let events = object["traceEvents"].as_array().expect("a list");
+    assert!(events.iter().any(|e| e["args"]["name"] == "CTA (1,0,0)"), "{text}");
+    case.write("x.bin", &[1; 100]);
+    let (code, text, message) = call(&["trace", file, "--instructions"]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("UnwrittenRead"), "{message}");
+    assert!(text.lines().last().expect("events").contains("ld.global"), "{text}");
+}

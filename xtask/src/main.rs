@@ -3,6 +3,7 @@
 #[cfg(feature = "cuda")]
 mod bench;
 mod build_ptx;
+mod mutate;
 mod tidy;
 mod verify;
 mod workspace;
@@ -28,6 +29,8 @@ enum Command {
     /// Time the kernels on a CUDA device, with outputs checked.
     #[cfg(feature = "cuda")]
     Bench(bench::Options),
+    /// Make mistakes in a kernel, one at a time, and see whether the emulator notices.
+    Mutate(mutate::Options),
     /// Check the house rules that no compiler checks.
     Tidy,
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         #[cfg(feature = "cuda")]
         Command::Bench(options) => bench::run(&options),
+        Command::Mutate(options) => mutate::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -34,6 +34,7 @@ use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::inflight::Ticket;
 use crate::machine::registers::Lane32;
+use crate::trace::{Log, Unit, What};
 
 /// Work that an operation does when it advances.
 #[derive(Debug)]
@@ -62,6 +63,25 @@ pub enum Job {
     TmemStore(TmemStoreJob),
     /// `wgmma.mma_async`, one warp's part.
     Wgmma(Box<WgmmaJob>),
+}
+
+impl Job {
+    /// The unit of the machine that does it, for traces.
+    fn unit(&self) -> Unit {
+        match self {
+            Job::Copy(_) => Unit::Tma,
+            Job::CpAsync(_) => Unit::CpAsync,
+            Job::Arrive(_) => Unit::Arrive,
+            Job::StoreAsync(_) => Unit::StoreAsync,
+            Job::Cancel(_) => Unit::Cancel,
+            Job::CellCopy(_) => Unit::TensorCopy,
+            Job::Mma(_) | Job::Wgmma(_) => Unit::Mma,
+            Job::Commit(_) => Unit::Commit,
+            Job::Shift(_) => Unit::Shift,
+            Job::TmemLoad(_) => Unit::TensorLoad,
+            Job::TmemStore(_) => Unit::TensorStore,
+        }
+    }
 }
 
 /// What a step achieved.
@@ -96,6 +116,8 @@ pub struct Queue {
     serial: u64,
     /// Registers read by finished `tcgen05.ld` and `wgmma`, until their wait picks them up.
     pub results: BTreeMap<Ticket, Vec<Lane32>>,
+    /// What happened, for those who asked.
+    pub log: Log,
 }
 
 /// Bits of a ticket that name the slot.
@@ -116,6 +138,8 @@ impl Queue {
         });
         self.serial += 1;
         let ticket = self.serial << SLOT_BITS | u64::from(slot);
+        let (id, unit) = (self.serial, job.unit());
+        self.log.record(actor, || What::Issue { id, unit });
         let mut blockers = 0;
         for earlier in after {
             if let Some(operation) = self.find_mut(earlier) {
@@ -217,15 +241,22 @@ fn advance(space: &mut Space, env: &Env<'_>, index: usize) -> Result<(), Box<Fau
     let progress = run(&mut job, space, env, ticket, actor, rank)?;
     space.events += 1;
     space.stats.async_steps += 1;
+    let log = &mut space.queue.log;
+    log.tick();
+    let (id, unit) = (ticket >> SLOT_BITS, job.unit());
     match progress {
         Progress::Done => {
+            log.record(actor, || What::Complete { id, unit });
             space.queue.ready.swap_remove(index);
             space.queue.finish(slot);
         }
         Progress::Partly | Progress::ReadsDone => {
             let operation = space.queue.slots[slot as usize].as_mut().expect("not finished");
             operation.job = Some(job);
-            operation.reads_done |= progress == Progress::ReadsDone;
+            if progress == Progress::ReadsDone && !operation.reads_done {
+                operation.reads_done = true;
+                space.queue.log.record(actor, || What::ReadsDone { id, unit });
+            }
         }
     }
     Ok(())

@@ -10,13 +10,17 @@ use super::{
     program::{Kernel, LaunchBounds, Param, SharedVar},
     scope::{Entity, Range, Register, Scope, members, register_width},
 };
+use crate::error::{Ending, Unsupported};
 use crate::parse::{
-    ast::{DeclaredSpace, Function, Linkage, Position, Statement, Variable},
+    ast::{DeclaredSpace, Function, Instruction, Linkage, Position, Statement, Variable},
     malformed, unsupported,
 };
 
 /// The most register slots of a kernel.
 const MAX_SLOTS: u32 = 1 << 20;
+
+/// How many unsupported instructions of a kernel are told apart.
+const MAX_UNSUPPORTED: usize = 1000;
 
 /// A function that the kernel calls.
 #[derive(Clone)]
@@ -50,12 +54,15 @@ pub(super) struct Builder<'m, 'a> {
     /// Who calls whom, by index; the entry is 0.
     calls: Vec<(usize, usize)>,
     current: usize,
+    /// What was met that is not supported.
+    unsupported: &'m mut Vec<Unsupported>,
 }
 
 /// Decodes an entry.
 pub(super) fn kernel<'m, 'a>(
     module: &'m Module<'m, 'a>,
     entry: &'m Function<'a>,
+    unsupported: &'m mut Vec<Unsupported>,
 ) -> Decoded<Kernel> {
     let mut builder = Builder {
         module,
@@ -73,6 +80,7 @@ pub(super) fn kernel<'m, 'a>(
         queue: vec![],
         calls: vec![],
         current: 0,
+        unsupported,
     };
     builder.kernel.launch = launch_bounds(entry)?;
     for param in &entry.params {
@@ -170,21 +178,31 @@ impl<'m, 'a> Builder<'m, 'a> {
                     }
                 }
                 Statement::BranchTargets { .. } | Statement::CallList(..) => {}
-                Statement::Instruction(instruction) => {
-                    let mut form = Form::new(instruction)?;
-                    self.line = instruction.at.line;
-                    self.guard = None;
-                    if let Some((name, negated)) = instruction.guard {
-                        let pred = self.predicate(name, instruction.at)?;
-                        self.guard = Some(Guard { pred, negated });
+                Statement::Instruction(instruction) => match self.decode(instruction) {
+                    // The rest is read all the same: a list of what is missing says more than its
+                    // first line.
+                    Err(Ending::Unsupported(why)) if self.unsupported.len() < MAX_UNSUPPORTED => {
+                        self.unsupported.push(why);
                     }
-                    if let Some(op) = self.instruction(&mut form)? {
-                        self.emit(op);
-                    }
-                }
+                    other => other?,
+                },
             }
         }
         self.scopes.pop();
+        Ok(())
+    }
+
+    fn decode(&mut self, instruction: &'m Instruction<'a>) -> Decoded<()> {
+        let mut form = Form::new(instruction)?;
+        self.line = instruction.at.line;
+        self.guard = None;
+        if let Some((name, negated)) = instruction.guard {
+            let pred = self.predicate(name, instruction.at)?;
+            self.guard = Some(Guard { pred, negated });
+        }
+        if let Some(op) = self.instruction(&mut form)? {
+            self.emit(op);
+        }
         Ok(())
     }
 

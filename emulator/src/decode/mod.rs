@@ -36,7 +36,9 @@ use crate::{
 
 /// Parses and decodes a module from the bytes of a PTX file.
 pub fn program(bytes: &[u8]) -> Result<Program, Ending> {
-    decode(&parse::parse_bytes(bytes)?)
+    let mut program = decode(&parse::parse_bytes(bytes)?)?;
+    program.source = String::from_utf8_lossy(bytes).into();
+    Ok(program)
 }
 
 /// Decodes a parsed module. What a kernel uses that is not supported stays with that kernel.
@@ -48,13 +50,24 @@ pub fn decode(tree: &ast::Module<'_>) -> Result<Program, Ending> {
         if !entry.is_entry || entry.body.is_none() {
             continue;
         }
-        let kernel = match builder::kernel(&module, entry) {
+        let mut unsupported = vec![];
+        let kernel = match builder::kernel(&module, entry, &mut unsupported) {
             Ok(kernel) => Ok(kernel),
-            Err(Ending::Unsupported(why)) => Err(why),
+            Err(Ending::Unsupported(why)) => {
+                unsupported.push(why);
+                Err(())
+            }
+            // What follows something that was not understood says nothing.
+            Err(_) if !unsupported.is_empty() => Err(()),
             Err(other) => return Err(other),
         };
-        kernels.push(Entry { name: entry.name.into(), line: entry.at.line, kernel });
+        let kernel = match unsupported.first() {
+            Some(first) => Err(first.clone()),
+            None => Ok(kernel.unwrap_or_default()),
+        };
+        kernels.push(Entry { name: entry.name.into(), line: entry.at.line, kernel, unsupported });
     }
     let target = tree.target.first().copied().unwrap_or_default().into();
-    Ok(Program { version: tree.version, target, kernels, globals: module.globals })
+    let globals = module.globals;
+    Ok(Program { version: tree.version, target, kernels, globals, source: "".into() })
 }

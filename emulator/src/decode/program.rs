@@ -1,5 +1,7 @@
 //! A decoded module: kernels ready to run, and the variables they share.
 
+use std::sync::Arc;
+
 use super::op::{Instr, Space, Symbol};
 use crate::error::{Ending, Unsupported};
 
@@ -14,6 +16,8 @@ pub struct Program {
     pub kernels: Vec<Entry>,
     /// Module-scope variables of `.global` and `.const`.
     pub globals: Vec<ModuleVar>,
+    /// The text, for messages that quote a line; empty when the program came from a syntax tree.
+    pub source: Arc<str>,
 }
 
 impl Program {
@@ -21,6 +25,12 @@ impl Program {
     pub fn kernel(&self, name: &str) -> Option<Result<&Kernel, Ending>> {
         let entry = self.kernels.iter().find(|entry| entry.name == name)?;
         Some(entry.kernel.as_ref().map_err(|why| Ending::Unsupported(why.clone())))
+    }
+
+    /// The text of a 1-based line, if it is known and not blank.
+    pub fn line(&self, line: u32) -> Option<&str> {
+        let text = self.source.lines().nth((line as usize).checked_sub(1)?)?.trim();
+        (!text.is_empty()).then_some(text)
     }
 
     /// The first thing in any kernel that is not supported.
@@ -44,6 +54,8 @@ pub struct Entry {
     pub line: u32,
     /// The kernel.
     pub kernel: Result<Kernel, Unsupported>,
+    /// Everything in it that is not supported, in the order of the text.
+    pub unsupported: Vec<Unsupported>,
 }
 
 /// An entry together with all functions it calls, as one array of instructions with one register

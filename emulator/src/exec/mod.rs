@@ -26,8 +26,10 @@ use crate::decode::program::Kernel;
 use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
-use crate::machine::warp::{Block, State, Warp};
+use crate::machine::shared::address_of;
+use crate::machine::warp::{Block, PhaseWait, State, Warp};
 use crate::run::Ordering;
+use crate::trace::What;
 
 /// What an instruction leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +198,11 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     }
     space.stats.warp_instructions += 1;
     space.stats.instructions += u64::from(active.count_ones());
+    space.queue.log.tick();
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
+    if space.queue.log.is_on() {
+        space.queue.log.executed(at.actor, active, woken, timed_out);
+    }
     let flow = match dispatch(&instr.op, env, space, warp, &at) {
         // Nothing in the ISA lets a program read what a `tcgen05.ld` loads before its wait. Compilers
         // move pure arithmetic above the wait all the same, and the hardware's scoreboard holds it up.
@@ -215,6 +221,7 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
                 // Lanes whose guard is false do not wait.
                 warp.split(index, lanes & !active, pc + 1);
             }
+            space.queue.log.record(at.actor, || What::WaitBegin(waits_for(&block)));
             warp.groups[index].state = State::Blocked(block);
         }
     }
@@ -244,6 +251,21 @@ fn dispatch(
         Op::Copy(op) => copy::execute(op, env, space, warp, at),
         Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
         Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+    }
+}
+
+/// What a wait is for, in a trace.
+fn waits_for(block: &Block) -> String {
+    match block {
+        Block::Mbarrier(waits) => {
+            let one = |w: &PhaseWait| format!("{:#x}", address_of(w.rank, w.offset));
+            format!("mbarrier {}", waits.iter().map(one).collect::<Vec<_>>().join(" "))
+        }
+        Block::Named { id, .. } => format!("barrier {id}"),
+        Block::Cluster { .. } => "cluster barrier".to_owned(),
+        Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
+        Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
+        Block::Registers { count } => format!("{count} registers a thread"),
     }
 }
 

@@ -238,6 +238,20 @@ impl File<'_> {
         self.put(d, width, &std::array::from_fn(|lane| f(a[lane], b[lane])))
     }
 
+    /// Two 32-bit operands, a 64-bit result.
+    #[inline]
+    fn widen(&mut self, d: u32, a: Src, b: Src, f: impl Fn(u32, u32) -> u64) -> Done {
+        let (a, b) = (self.get32(a)?, self.get32(b)?);
+        self.put(d, Width::B64, &std::array::from_fn(|lane| f(a[lane], b[lane])))
+    }
+
+    /// A 64-bit operand and a 32-bit amount.
+    #[inline]
+    fn shift64(&mut self, d: u32, a: Src, b: Src, f: impl Fn(u64, u32) -> u64) -> Done {
+        let (a, b) = (self.get(a, Width::B64)?, self.get32(b)?);
+        self.put(d, Width::B64, &std::array::from_fn(|lane| f(a[lane], b[lane])))
+    }
+
     fn mov(&mut self, width: Width, d: u32, a: Src) -> Done {
         match (width, a) {
             (Width::B128, Src::Reg(a)) => {

@@ -31,7 +31,9 @@ use schema::LaunchFile;
 
 use crate::decode::{self, program::Program};
 use crate::error::{Ending, Malformed};
+use crate::parse;
 use crate::run::{Device, Launch, Options, Ordering};
+use crate::trace::{Detail, Trace};
 
 fn malformed(place: impl Into<String>, what: impl Into<String>) -> Ending {
     Ending::Malformed(Malformed { place: place.into(), what: what.into() })
@@ -45,6 +47,17 @@ pub struct Job {
     directory: PathBuf,
     programs: BTreeMap<String, Program>,
     contents: Vec<Content>,
+}
+
+/// What happened in one launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchTrace {
+    /// The module's name.
+    pub module: String,
+    /// The entry.
+    pub entry: String,
+    /// The events.
+    pub trace: Trace,
 }
 
 /// The end of the one schedule, of several, that is told about.
@@ -122,6 +135,27 @@ impl Job {
     /// # Errors
     /// The first ending that is not good.
     pub fn run(&self, seed: u64) -> Result<Outcome, Ending> {
+        self.run_with(seed, None, &mut |_| ())
+    }
+
+    /// Runs like [`Job::run`] and tells what happened in each launch, the one at fault included.
+    pub fn trace(&self, seed: u64, detail: Detail) -> (Vec<LaunchTrace>, Result<Outcome, Ending>) {
+        let mut traces = vec![];
+        let outcome = self.run_with(seed, Some(detail), &mut |trace| traces.push(trace));
+        (traces, outcome)
+    }
+
+    /// The decoded module of a name.
+    pub fn program(&self, module: &str) -> Option<&Program> {
+        self.programs.get(module)
+    }
+
+    fn run_with(
+        &self,
+        seed: u64,
+        detail: Option<Detail>,
+        traced: &mut dyn FnMut(LaunchTrace),
+    ) -> Result<Outcome, Ending> {
         let mut device = Device::new();
         let addresses = memory::allocate(&self.contents, &mut device.memory)?;
         let mut modules = BTreeMap::new();
@@ -149,7 +183,15 @@ impl Job {
             if let Some(limit) = self.file.limits.instructions {
                 options.instruction_limit = limit;
             }
-            let counts = device.launch(module, &what, &options)?;
+            let counts = match detail {
+                None => device.launch(module, &what, &options)?,
+                Some(detail) => {
+                    let (trace, result) = device.trace(module, &what, &options, detail);
+                    let (module, entry) = (launch.module.clone(), launch.entry.clone());
+                    traced(LaunchTrace { module, entry, trace });
+                    result?
+                }
+            };
             stats.push(LaunchStats { entry: launch.entry.clone(), stats: counts });
         }
         self.collect(&device, &addresses, stats)
@@ -185,7 +227,9 @@ impl Job {
 fn load_module(name: &str, path: &Path, file: &LaunchFile) -> Result<Program, Ending> {
     let field = format!("modules.{name}");
     let shown = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|why| malformed(&field, format!("{shown}: {why}")))?;
+    // One byte more than the parser takes: it refuses what is longer, endless files included.
+    let bytes = memory::read_at_most(path, parse::MAX_TEXT as u64 + 1)
+        .map_err(|why| malformed(&field, format!("{shown}: {why}")))?;
     let in_file = |ending: Ending| match ending {
         Ending::Malformed(why) => malformed(format!("{shown}: {}", why.place), why.what),
         other => other,

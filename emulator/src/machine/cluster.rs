@@ -18,6 +18,7 @@ use crate::asyncs::Queue;
 use crate::decode::program::Kernel;
 use crate::error::{Actor, Fault, FaultKind};
 use crate::run::{Ordering, Stats};
+use crate::trace::What;
 
 /// What is the same for every thread of a launch.
 #[derive(Debug)]
@@ -158,7 +159,11 @@ impl Space {
         self.events += 1;
         let address = shared::address_of(rank, offset);
         let cta = self.cta(rank, address.into(), who)?;
-        cta.mbarriers.arrive(rank, offset, count, drop, who)
+        let before = cta.mbarriers.completions;
+        let token = cta.mbarriers.arrive(rank, offset, count, drop, who)?;
+        let completed = cta.mbarriers.completions != before;
+        self.log_phase(completed, address, who);
+        Ok(token)
     }
 
     /// Counts delivered bytes on an mbarrier.
@@ -171,7 +176,17 @@ impl Space {
         self.events += 1;
         let address = shared::address_of(rank, offset);
         let cta = self.cta(rank, address.into(), who)?;
-        cta.mbarriers.complete(rank, offset, bytes, who)
+        let before = cta.mbarriers.completions;
+        cta.mbarriers.complete(rank, offset, bytes, who)?;
+        let completed = cta.mbarriers.completions != before;
+        self.log_phase(completed, address, who);
+        Ok(())
+    }
+
+    fn log_phase(&mut self, completed: bool, address: u32, who: &Who) {
+        if completed {
+            self.queue.log.record(who.actor, || What::Phase { address });
+        }
     }
 
     /// Whether what a group waits for has happened.
@@ -232,6 +247,7 @@ impl Space {
             }
         }
         cta.ended = true;
+        self.queue.log.record(actor, || What::CtaEnd);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use crate::decode::op::{BulkDirection, CopyOp, MemoryOp, Op, Order, Space, Tenso
 use crate::decode::program::Kernel;
 use crate::error::{Ending, Fault};
 use crate::machine::cluster::Env;
+use crate::trace::Recorder;
 
 /// A launch, checked.
 pub(super) struct Grid<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Grid<'a> {
     /// Shared memory of a CTA, from the first user byte.
     pub(super) shared_bytes: u32,
     pub(super) options: &'a Options,
+    /// Who wants to know what happens.
+    pub(super) recorder: Option<&'a Recorder>,
 }
 
 /// Whether CTAs of different clusters may depend on each other.
@@ -71,14 +74,26 @@ fn seed_of(seed: u64, index: usize) -> u64 {
 
 fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3]) -> ClusterRun {
     let seed = grid.options.seed;
-    ClusterRun::new(
+    let mut cluster = ClusterRun::new(
         grid.env,
         coordinates(index, clusters),
         grid.shared_bytes,
         // The temperament goes by the seed itself, so that a few seeds cover all of them.
         seed.wrapping_add(index as u64),
         seed_of(seed, index),
-    )
+    );
+    if let Some(recorder) = grid.recorder {
+        cluster.space.queue.log.detail = recorder.detail();
+    }
+    cluster
+}
+
+/// Hands over what a cluster has recorded.
+fn keep(grid: &Grid<'_>, cluster: &mut ClusterRun) {
+    if let Some(recorder) = grid.recorder {
+        let [x, y, z] = cluster.space.cluster_id;
+        recorder.add([z, y, x], std::mem::take(&mut cluster.space.queue.log));
+    }
 }
 
 fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
@@ -100,9 +115,19 @@ fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, 
             if result.is_err() {
                 failed.fetch_min(index, Relaxed);
             }
+            if failed.load(Relaxed) >= index {
+                keep(grid, &mut cluster);
+            }
             Some(result.map(|_| cluster.stats()))
         })
         .collect();
+    if let (Some(recorder), last) = (grid.recorder, failed.load(Relaxed))
+        && last < count
+    {
+        // Which of the later ones ran is the host's business.
+        let [x, y, z] = coordinates(last, clusters);
+        recorder.cut([z, y, x]);
+    }
     let mut total = Stats::default();
     for result in results.into_iter().flatten() {
         total += result?;
@@ -142,12 +167,18 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
             };
             running[chosen].space.unstarted = waiting.iter().map(first_ctas).collect();
         }
-        let done = running[chosen].advance(grid.env, grid.options, quanta)?;
+        let result = running[chosen].advance(grid.env, grid.options, quanta);
+        if result.is_err() {
+            running.iter_mut().for_each(|cluster| keep(grid, cluster));
+        }
+        let done = result?;
         if cancels {
             waiting.truncate(running[chosen].space.unstarted.len());
         }
         if done {
-            total += running.swap_remove(chosen).stats();
+            let mut cluster = running.swap_remove(chosen);
+            keep(grid, &mut cluster);
+            total += cluster.stats();
         }
     }
 }

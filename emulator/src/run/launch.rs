@@ -8,6 +8,7 @@ use crate::exec;
 use crate::machine::cluster::Env;
 use crate::machine::global::GlobalMemory;
 use crate::machine::shared;
+use crate::trace::Recorder;
 
 /// A program whose variables have addresses.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub(super) fn run(
     module: &Module,
     launch: &Launch,
     options: &Options,
+    recorder: Option<&Recorder>,
 ) -> Result<Stats, Ending> {
     let Some(kernel) = module.program.kernel(&launch.entry) else {
         let known: Vec<&str> = module.program.kernels.iter().map(|e| e.name.as_str()).collect();
@@ -79,7 +81,16 @@ pub(super) fn run(
         ordering: options.ordering,
         meetings: &meetings,
     };
-    grid::run(&Grid { env: &env, shared_bytes: size, options })
+    let result = grid::run(&Grid { env: &env, shared_bytes: size, options, recorder });
+    result.map_err(|ending| quote(ending, &module.program))
+}
+
+/// Adds the text of the line at fault.
+fn quote(mut ending: Ending, program: &Program) -> Ending {
+    if let Ending::Fault(fault) = &mut ending {
+        fault.text = fault.actor.and_then(|who| program.line(who.line)).map(str::to_owned);
+    }
+    ending
 }
 
 fn check(kernel: &Kernel, launch: &Launch, cluster: [u32; 3]) -> Result<(), Box<Fault>> {

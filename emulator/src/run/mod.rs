@@ -51,6 +51,7 @@ use crate::decode::op::Symbol;
 use crate::decode::program::Program;
 use crate::error::{Ending, Malformed, Unsupported};
 use crate::machine::global::GlobalMemory;
+use crate::trace::{Detail, Recorder, Trace};
 
 /// Multiprocessors of the device that is emulated: how many CTAs are resident at a time.
 pub const SM_COUNT: u32 = 148;
@@ -151,6 +152,20 @@ impl Device {
         launch: &Launch,
         options: &Options,
     ) -> Result<Stats, Ending> {
-        launch::run(&self.memory, module, launch, options)
+        launch::run(&self.memory, module, launch, options, None)
+    }
+
+    /// Runs one launch to its end and tells what happened on the way, up to a fault if there is
+    /// one.
+    pub fn trace(
+        &self,
+        module: &Module,
+        launch: &Launch,
+        options: &Options,
+        detail: Detail,
+    ) -> (Trace, Result<Stats, Ending>) {
+        let recorder = Recorder::new(detail);
+        let result = launch::run(&self.memory, module, launch, options, Some(&recorder));
+        (recorder.finish(), result)
     }
 }

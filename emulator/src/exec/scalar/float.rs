@@ -6,7 +6,7 @@
 //! `rcp.approx`, `div.full`, `tanh.approx` …) is computed in `f64` and rounded to nearest as well:
 //! hardware may differ in the last places, within the bounds that PTX gives.
 
-use super::{Done, File};
+use super::{Done, File, int::ballot};
 use crate::{
     decode::op::{CmpOp, Float, FloatMode, FloatOp1, FloatOp2, FloatTest, Rounding, Src, Width},
     error::Fault,
@@ -94,6 +94,46 @@ fn flush(ty: Float, bits: u32) -> u32 {
     if bits & exponent == 0 { bits & sign } else { bits }
 }
 
+/// `.ftz` and nothing else.
+const FLUSHING: FloatMode = FloatMode {
+    rounding: Rounding::Rn,
+    ftz: true,
+    sat: false,
+    relu: false,
+    nan: false,
+    xorsign_abs: false,
+    abs: false,
+};
+
+/// [`flush`] for `f32`, without a branch.
+#[inline(always)]
+fn flush32(bits: u32) -> u32 {
+    if bits & 0x7f80_0000 == 0 { bits & 0x8000_0000 } else { bits }
+}
+
+#[inline(always)]
+fn flushed(bits: u32) -> f32 {
+    f32::from_bits(flush32(bits))
+}
+
+/// [`extreme`] for `f32` without modifiers but `.ftz`, in a form that vectorises.
+#[inline(always)]
+fn extreme32<const MAX: bool>(ftz: bool, a: u32, b: u32) -> u32 {
+    let (a, b) = if ftz { (flush32(a), flush32(b)) } else { (a, b) };
+    let nan = |bits: u32| bits & 0x7fff_ffff > 0x7f80_0000;
+    // Numbers in the order of integers, -0 below +0.
+    let key = |bits: u32| bits as i32 ^ ((bits as i32 >> 31) as u32 >> 1) as i32;
+    let picked = if (key(a) < key(b)) != MAX { a } else { b };
+    let number = if nan(b) {
+        a
+    } else if nan(a) {
+        b
+    } else {
+        picked
+    };
+    if nan(number) { CANONICAL_NAN_F32 } else { number }
+}
+
 /// One element of a type of at most 32 bits, as a number.
 fn decode(ty: Float, mode: FloatMode, bits: u32) -> f64 {
     let bits = if mode.ftz { flush(ty, bits) } else { bits };
@@ -163,6 +203,26 @@ pub(super) fn binary(
             FloatOp2::Sub => return file.map2(d, a, b, native(|a, b| a - b)),
             FloatOp2::Mul => return file.map2(d, a, b, native(|a, b| a * b)),
             FloatOp2::Div => return file.map2(d, a, b, native(|a, b| a / b)),
+            _ => {}
+        }
+    }
+    if ty == Float::F32 && mode == FLUSHING {
+        let native = |f: fn(f32, f32) -> f32| {
+            move |a: u32, b: u32| flush32(canonical(f(flushed(a), flushed(b))))
+        };
+        match op {
+            FloatOp2::Add => return file.map2(d, a, b, native(|a, b| a + b)),
+            FloatOp2::Sub => return file.map2(d, a, b, native(|a, b| a - b)),
+            FloatOp2::Mul => return file.map2(d, a, b, native(|a, b| a * b)),
+            FloatOp2::Div => return file.map2(d, a, b, native(|a, b| a / b)),
+            _ => {}
+        }
+    }
+    if ty == Float::F32 && (mode == FloatMode::default() || mode == FLUSHING) {
+        let ftz = mode.ftz;
+        match op {
+            FloatOp2::Min => return file.map2(d, a, b, |a, b| extreme32::<false>(ftz, a, b)),
+            FloatOp2::Max => return file.map2(d, a, b, |a, b| extreme32::<true>(ftz, a, b)),
             _ => {}
         }
     }
@@ -265,6 +325,12 @@ pub(super) fn fma(
             let [a, b, c] = [a, b, c].map(|x| f64::from(f32::from_bits(x)));
             // The product of two 24-bit significands is exact.
             canonical(add_odd(a * b, c) as f32)
+        });
+    }
+    if ty == Float::F32 && mode == FLUSHING {
+        return file.map3(d, a, b, c, |a, b, c| {
+            let [a, b, c] = [a, b, c].map(|x| f64::from(flushed(x)));
+            flush32(canonical(add_odd(a * b, c) as f32))
         });
     }
     let width = ty.width();
@@ -395,6 +461,26 @@ fn holds(cmp: CmpOp, a: f64, b: f64) -> bool {
     }
 }
 
+/// One comparison of all lanes. An unordered comparison is the negation of the opposite ordered one.
+fn compare32(cmp: CmpOp, a: &[f32; 32], b: &[f32; 32]) -> Lanes {
+    match cmp {
+        CmpOp::Eq => ballot(a, b, |a, b| a == b),
+        CmpOp::Ne => ballot(a, b, |a, b| (a < b) | (a > b)),
+        CmpOp::Lt => ballot(a, b, |a, b| a < b),
+        CmpOp::Le => ballot(a, b, |a, b| a <= b),
+        CmpOp::Gt => ballot(a, b, |a, b| a > b),
+        CmpOp::Ge => ballot(a, b, |a, b| a >= b),
+        CmpOp::Equ => !compare32(CmpOp::Ne, a, b),
+        CmpOp::Neu => !compare32(CmpOp::Eq, a, b),
+        CmpOp::Ltu => !compare32(CmpOp::Ge, a, b),
+        CmpOp::Leu => !compare32(CmpOp::Gt, a, b),
+        CmpOp::Gtu => !compare32(CmpOp::Le, a, b),
+        CmpOp::Geu => !compare32(CmpOp::Lt, a, b),
+        CmpOp::Num => !compare32(CmpOp::Nan, a, b),
+        CmpOp::Nan => ballot(a, b, |a, b| a.is_nan() || b.is_nan()),
+    }
+}
+
 /// The comparison, and its counterpart: for a packed type the upper elements', else the negation.
 pub(super) fn compare(
     file: &File<'_>,
@@ -404,6 +490,12 @@ pub(super) fn compare(
     a: Src,
     b: Src,
 ) -> Result<(Lanes, Lanes), Box<Fault>> {
+    if ty == Float::F32 {
+        let number = |bits: u32| if ftz { flushed(bits) } else { f32::from_bits(bits) };
+        let (a, b) = (file.get32(a)?.map(number), file.get32(b)?.map(number));
+        let mask = compare32(cmp, &a, &b);
+        return Ok((mask, !mask));
+    }
     let width = ty.width();
     let (a, b) = (file.get(a, width)?, file.get(b, width)?);
     let mode = FloatMode { ftz, ..FloatMode::default() };
@@ -429,7 +521,7 @@ pub(super) fn compare(
 mod tests {
     use proptest::prelude::*;
 
-    use super::{add_odd, canonical, div_odd, sqrt_odd};
+    use super::*;
 
     /// Any bits, and numbers close enough to each other for sums to cancel and round.
     fn number() -> impl Strategy<Value = f32> {
@@ -452,6 +544,31 @@ mod tests {
             prop_assert_eq!(rounded(add_odd(x, y)), canonical(a + b));
             prop_assert_eq!(rounded(div_odd(x, y)), canonical(a / b));
             prop_assert_eq!(rounded(sqrt_odd(x)), canonical(a.sqrt()));
+        }
+
+        /// The short forms for `f32` agree with the general ones.
+        #[test]
+        fn short_forms_are_the_general_ones(a in number(), b in number(), ftz: bool) {
+            use CmpOp::*;
+
+            let mode = FloatMode { ftz, ..FloatMode::default() };
+            for (a, b) in [(a, b), (a, a), (a, -a), (0.0, -0.0), (f32::NAN, a), (a, f32::NAN)] {
+                let (x, y) = (a.to_bits(), b.to_bits());
+                let general = |max| extreme(max, Float::F32, mode, x, y);
+                prop_assert_eq!(extreme32::<true>(ftz, x, y), general(true));
+                prop_assert_eq!(extreme32::<false>(ftz, x, y), general(false));
+                for cmp in [Eq, Ne, Lt, Le, Gt, Ge, Equ, Neu, Ltu, Leu, Gtu, Geu, Num, Nan] {
+                    let mask = if holds(cmp, a.into(), b.into()) { u32::MAX } else { 0 };
+                    prop_assert_eq!(compare32(cmp, &[a; 32], &[b; 32]), mask, "{:?}", cmp);
+                }
+                if ftz {
+                    let (p, q) = (flushed(x), flushed(y));
+                    for (op, value) in [(FloatOp2::Add, p + q), (FloatOp2::Mul, p * q)] {
+                        let general = element_binary(op, Float::F32, mode, x, y);
+                        prop_assert_eq!(flush32(canonical(value)), general);
+                    }
+                }
+            }
         }
     }
 }

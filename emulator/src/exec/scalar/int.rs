@@ -50,6 +50,28 @@ pub(super) fn binary(file: &mut File<'_>, op: IntOp2, ty: Int, d: u32, a: Src, b
         (IntOp2::Or, Int::U64 | Int::S64) => {
             return file.map2_wide(Width::B64, d, a, b, |a, b| a | b);
         }
+        (IntOp2::Xor, Int::U64 | Int::S64) => {
+            return file.map2_wide(Width::B64, d, a, b, |a, b| a ^ b);
+        }
+        (IntOp2::Sub, Int::U64 | Int::S64) => {
+            return file.map2_wide(Width::B64, d, a, b, u64::wrapping_sub);
+        }
+        (IntOp2::Mul(MulPart::Lo), Int::U64 | Int::S64) => {
+            return file.map2_wide(Width::B64, d, a, b, u64::wrapping_mul);
+        }
+        (IntOp2::Mul(MulPart::Wide), Int::U32) => {
+            return file.widen(d, a, b, |a, b| u64::from(a) * u64::from(b));
+        }
+        (IntOp2::Mul(MulPart::Wide), Int::S32) => return file.widen(d, a, b, signed_product),
+        (IntOp2::Shl, Int::U64 | Int::S64) => {
+            return file.shift64(d, a, b, |a, b| if b < 64 { a << b } else { 0 });
+        }
+        (IntOp2::Shr, Int::U64) => {
+            return file.shift64(d, a, b, |a, b| if b < 64 { a >> b } else { 0 });
+        }
+        (IntOp2::Shr, Int::S64) => {
+            return file.shift64(d, a, b, |a, b| (a as i64 >> b.min(63)) as u64);
+        }
         _ => {}
     }
     let is_shift = matches!(op, IntOp2::Shl | IntOp2::Shr);
@@ -75,6 +97,10 @@ pub(super) fn binary(file: &mut File<'_>, op: IntOp2, ty: Int, d: u32, a: Src, b
     let mask = u64::MAX >> (64 - d_width.bits());
     let value = std::array::from_fn(|lane| evaluate(op, ty, a[lane], b[lane]) & mask);
     file.put(d, d_width, &value)
+}
+
+fn signed_product(a: u32, b: u32) -> u64 {
+    (i64::from(a as i32) * i64::from(b as i32)) as u64
 }
 
 /// Any operation on one pair; the caller cuts the result to its width.
@@ -168,6 +194,18 @@ pub(super) fn mad(
 ) -> Done {
     if part == MulPart::Lo && ty.width() == Width::B32 {
         return file.map3(d, a, b, c, |a, b, c| a.wrapping_mul(b).wrapping_add(c));
+    }
+    if part == MulPart::Wide && matches!(ty, Int::U32 | Int::S32) && !sat {
+        let c = file.get(c, Width::B64)?;
+        let (a, b) = (file.get32(a)?, file.get32(b)?);
+        let f = |lane: usize| {
+            let product = match ty {
+                Int::S32 => signed_product(a[lane], b[lane]),
+                _ => u64::from(a[lane]) * u64::from(b[lane]),
+            };
+            product.wrapping_add(c[lane])
+        };
+        return file.put(d, Width::B64, &std::array::from_fn(f));
     }
     let width = ty.width();
     let wide = match (part, width) {
@@ -295,23 +333,16 @@ pub(super) fn compare(
     b: Src,
 ) -> Result<Lanes, Box<Fault>> {
     let width = ty.width();
+    // Flipping the top bit orders signed numbers as unsigned ones.
     if width == Width::B32 {
-        let (a, b) = (file.get32(a)?, file.get32(b)?);
-        let signed = ty.signed();
-        // Flipping the top bit orders signed numbers as unsigned ones.
-        let flip = if signed { 1 << 31 } else { 0 };
-        let test = |f: fn(u32, u32) -> bool| {
-            (0..32)
-                .fold(0, |mask, lane| mask | u32::from(f(a[lane] ^ flip, b[lane] ^ flip)) << lane)
-        };
-        return Ok(match cmp {
-            CmpOp::Eq => test(|a, b| a == b),
-            CmpOp::Ne => test(|a, b| a != b),
-            CmpOp::Lt => test(|a, b| a < b),
-            CmpOp::Le => test(|a, b| a <= b),
-            CmpOp::Gt => test(|a, b| a > b),
-            _ => test(|a, b| a >= b),
-        });
+        let flip = u32::from(ty.signed()) << 31;
+        let (a, b) = (file.get32(a)?.map(|a| a ^ flip), file.get32(b)?.map(|b| b ^ flip));
+        return Ok(unsigned(cmp, &a, &b));
+    }
+    if width == Width::B64 {
+        let flip = u64::from(ty.signed()) << 63;
+        let (a, b) = (file.get(a, width)?, file.get(b, width)?);
+        return Ok(unsigned(cmp, &a.map(|a| a ^ flip), &b.map(|b| b ^ flip)));
     }
     let (bits, signed) = (width.bits(), ty.signed());
     let (a, b) = (file.get(a, width)?, file.get(b, width)?);
@@ -327,4 +358,22 @@ pub(super) fn compare(
         };
         mask | u32::from(holds) << lane
     }))
+}
+
+/// One comparison of all lanes.
+fn unsigned<T: Copy + Ord>(cmp: CmpOp, a: &[T; 32], b: &[T; 32]) -> Lanes {
+    match cmp {
+        CmpOp::Eq => ballot(a, b, |a, b| a == b),
+        CmpOp::Ne => ballot(a, b, |a, b| a != b),
+        CmpOp::Lt => ballot(a, b, |a, b| a < b),
+        CmpOp::Le => ballot(a, b, |a, b| a <= b),
+        CmpOp::Gt => ballot(a, b, |a, b| a > b),
+        _ => ballot(a, b, |a, b| a >= b),
+    }
+}
+
+/// The lanes in which a test holds.
+#[inline]
+pub(super) fn ballot<T: Copy>(a: &[T; 32], b: &[T; 32], test: impl Fn(T, T) -> bool) -> Lanes {
+    (0..32).fold(0, |mask, lane| mask | u32::from(test(a[lane], b[lane])) << lane)
 }

@@ -76,6 +76,7 @@ class Program:
         return lcg(seed, low, high, count)
 
     def map(self, name, buffer, ty, dims, strides, box, swizzle=0, fill="zero", steps=None):
+        ty = {"e4m3": "b8", "e5m2": "b8"}.get(ty, ty)
         rank = len(dims)
         numbers = dims + strides + box + (steps or [1] * rank)
         self.lines.append(
@@ -671,10 +672,13 @@ def main():
     integers()
     floats()
     conversions()
-    pass
+    import generate_machine
 
+    generate_machine.everything()
     print(len(WRITTEN), "programs")
 
 
 if __name__ == "__main__":
-    main()
+    import generate
+
+    generate.main()

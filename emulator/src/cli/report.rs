@@ -42,6 +42,9 @@ pub(crate) fn ending_json(seed: Option<u64>, ending: &Ending) -> Value {
                 put("warp", json!(who.warp));
                 put("lane", json!(who.lane));
             }
+            if let Some(text) = &fault.text {
+                put("text", json!(text));
+            }
             if let Some(address) = fault.address {
                 put("address", json!(format!("{address:#x}")));
             }
