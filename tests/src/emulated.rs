@@ -137,6 +137,7 @@ fn tensor_map(map: &plan_map::TensorMapSpec, base: u64) -> TensorMap {
     TensorMap {
         base,
         element: match map.element {
+            plan_map::ElementType::U8 => ElementType::Uint8,
             plan_map::ElementType::U4x16Align8B => ElementType::Packed4,
         },
         rank: 3,

@@ -2,7 +2,7 @@
 //! model and the epilogue's own operations give.
 
 use half::{bf16, f16};
-use nvfp4_dual_gemm::{OutputType, Problem, reference};
+use nvfp4_dual_gemm::{ActivationType, OutputType, Problem, reference};
 use rayon::prelude::*;
 
 use crate::data::{Inputs, Operand};
@@ -47,6 +47,9 @@ impl Verdict {
 pub struct Expected {
     problem: Problem,
     reference: Vec<f64>,
+    /// How many times [`TOLERANCE`] is allowed.
+    slack: f64,
+    /// Empty where only the tolerance counts.
     bits: Vec<u16>,
 }
 
@@ -57,12 +60,29 @@ impl Expected {
     /// A problem or inputs that the host crate refuses.
     pub fn new(problem: &Problem, inputs: &Inputs) -> nvfp4_dual_gemm::Result<Expected> {
         let reference = reference::dual_gemm(problem, &inputs.views())?.c;
-        Ok(Expected { problem: *problem, reference, bits: model_bits(problem, inputs) })
+        Ok(Expected { problem: *problem, reference, slack: 1.0, bits: model_bits(problem, inputs) })
+    }
+
+    /// Computes only the f64 reference: other devices than Blackwell accumulate in ways of their own.
+    ///
+    /// With 16-bit activations the tolerance is fourfold. Their products have up to 17 significant
+    /// bits, and Hopper's tensor core cuts each sum of 16 off at the accumulator's last bits, always
+    /// towards zero: over K = 7168 that moves sums of some hundreds by more than 10⁻³.
+    ///
+    /// # Errors
+    /// A problem or inputs that the host crate refuses.
+    pub fn reference_only(
+        problem: &Problem,
+        inputs: &nvfp4_dual_gemm::Inputs<'_>,
+    ) -> nvfp4_dual_gemm::Result<Expected> {
+        let reference = reference::dual_gemm(problem, inputs)?.c;
+        let slack = if problem.activations == ActivationType::Nvfp4 { 1.0 } else { 4.0 };
+        Ok(Expected { problem: *problem, reference, slack, bits: vec![] })
     }
 
     /// Compares every element of C.
     pub fn judge(&self, c: &[u16]) -> Verdict {
-        assert_eq!(c.len(), self.bits.len(), "C has L·M·N elements");
+        assert_eq!(c.len(), self.reference.len(), "C has L·M·N elements");
         let mut verdict = Verdict::default();
         let mut first_wrong_bits = None;
         for (i, &bits) in c.iter().enumerate() {
@@ -75,13 +95,13 @@ impl Expected {
             }
             // Negated, so that a NaN is outside.
             if !(both_overflow && got.signum() == want.signum()
-                || error <= tolerance(self.problem.output, want))
+                || error <= self.slack * tolerance(self.problem.output, want))
             {
                 verdict.outside_tolerance += 1;
                 let wrong = Wrong { at: self.place(i), got, want };
                 verdict.first.get_or_insert(wrong);
             }
-            if bits != self.bits[i] {
+            if self.bits.get(i).is_some_and(|&want| want != bits) {
                 verdict.wrong_bits += 1;
                 let want = value(self.problem.output, self.bits[i]);
                 first_wrong_bits.get_or_insert(Wrong { at: self.place(i), got, want });
