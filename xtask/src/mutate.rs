@@ -189,17 +189,24 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
 /// Why a mutant is no mistake: it does the same on every machine. These are facts about the kernels of
 /// this project and about their operands' layouts.
 fn explain(mutant: &Mutant) -> Option<&'static str> {
-    let is = |opcode: &str, what: &str| {
-        mutant.opcode.starts_with(opcode) && mutant.what.contains(what)
-    };
+    let is =
+        |opcode: &str, what: &str| mutant.opcode.starts_with(opcode) && mutant.what.contains(what);
     let reasons = [
-        ("mbarrier.inval", "removed", "its CTA ends, and nothing else is kept where the barrier was"),
+        (
+            "mbarrier.inval",
+            "removed",
+            "its CTA ends, and nothing else is kept where the barrier was",
+        ),
         (
             "tcgen05.relinquish_alloc_permit",
             "removed",
             "the CTA has all columns: who would allocate has to wait for them anyway",
         ),
-        ("bar.sync", "barrier number", "all threads of the CTA meet at this line, and use no other"),
+        (
+            "bar.sync",
+            "barrier number",
+            "all threads of the CTA meet at this line, and use no other",
+        ),
         (
             "tcgen05.mma",
             "leading byte offset",
