@@ -4,14 +4,12 @@
 //! A mistake is a small patch, written against the instructions and not against register names, so
 //! that it survives a recompile; a patch that no longer finds its place fails the test.
 
-mod patch;
-
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::{OutputType, Plan, ptx};
 use nvfp4_dual_gemm_tests::data::{DataKind, Inputs, Shape};
 use nvfp4_dual_gemm_tests::emulated::Emulated;
 use nvfp4_dual_gemm_tests::judge::Expected;
-use patch::Kernel;
+use nvfp4_dual_gemm_tests::patch::Kernel;
 
 /// Schedules per case.
 const SEEDS: u64 = 6;

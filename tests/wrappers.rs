@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-const GOLDEN: &str = include_str!("data/golden/probes_sm_100f.ptx");
+/// Every target's probes: those of the wrappers that its kernels use and no earlier target has.
+const GOLDEN: [&str; 2] =
+    [include_str!("data/golden/probes_sm_100f.ptx"), include_str!("data/golden/probes_sm_90a.ptx")];
 
 /// Wrapper name → its documented PTX, read from the sources.
 fn documented() -> BTreeMap<String, String> {
@@ -44,7 +46,7 @@ fn documented() -> BTreeMap<String, String> {
 fn probes() -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut name, mut inside) = (String::new(), false);
-    for line in GOLDEN.lines() {
+    for line in GOLDEN.iter().flat_map(|golden| golden.lines()) {
         if let Some(entry) = line.strip_prefix(".visible .entry probe_") {
             name = entry.trim_end_matches(['(', ')']).to_owned();
             found.entry(name.clone()).or_default();
@@ -77,8 +79,16 @@ fn instructions(line: &str) -> Vec<String> {
 
 /// An instruction's mnemonic, names and punctuation, one after another.
 fn tokens(instruction: &str) -> Vec<String> {
-    // A range `d0, …, d7` stands for the registers between.
-    let text = instruction.trim_end_matches(';').replace("d0, …, d7", "d, d, d, d, d, d, d, d");
+    // A range such as `d0, …, d7` stands for the registers between.
+    let text = instruction.trim_end_matches(';');
+    let text = match text.split_once("d0, …, d") {
+        Some((before, rest)) => {
+            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let last: usize = rest[..digits].parse().expect("a range ends in a number");
+            format!("{before}{}{}", vec!["d"; last + 1].join(", "), &rest[digits..])
+        }
+        None => text.to_owned(),
+    };
     let (mnemonic, operands) = text.split_once(' ').unwrap_or((&text, ""));
     let mut tokens = vec![mnemonic.to_owned()];
     let mut name = String::new();

@@ -4,6 +4,7 @@
 //! * [`descriptor`]: the bit fields that the tensor core reads, as types that refuse bad values.
 //! * [`tile`]: block sizes and the maps of shared and tensor memory, all constants.
 //! * [`pipeline`]: ring of stages, barriers named after events, roles of the warps.
+//! * `decode`: NVFP4 to 16-bit floats in registers.
 //! * `epilogue`: accumulators to C.
 //! * [`kernels`]: the entry points.
 //!
@@ -12,6 +13,8 @@
 #![cfg_attr(target_arch = "nvptx64", no_std)]
 #![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch))]
 
+#[cfg(target_arch = "nvptx64")]
+pub mod decode;
 pub mod descriptor;
 #[cfg(target_arch = "nvptx64")]
 pub mod epilogue;

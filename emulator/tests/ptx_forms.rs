@@ -4,7 +4,7 @@
 //! long vectors are shortened in the middle; a sample passes when some declaration of its names,
 //! and some length of a shortened vector, make a module that decodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ptx_emulator::decode;
 use ptx_emulator::error::Ending;
@@ -239,6 +239,23 @@ fn every_form_of_the_list_decodes() {
     }
     assert_eq!(forms, 449);
     assert!(failures.is_empty(), "{decoded} of {forms}:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn evidence_names_every_form_of_the_list() {
+    let evidence = include_str!("data/evidence.toml");
+    let claims: BTreeMap<&str, bool> = evidence
+        .split("[[form]]")
+        .skip(1)
+        .filter(|entry| entry.contains("listed = true") && entry.contains("decoded = true"))
+        .map(|entry| (entry.split('"').nth(1).unwrap(), entry.contains("emulated = true")))
+        .collect();
+    let lines = FORMS.lines().filter(|line| !line.starts_with('#')).skip(1);
+    let listed: BTreeMap<&str, bool> = lines
+        .map(|line| line.split('\t').next().unwrap())
+        .map(|form| (form, REFUSED.iter().all(|(refused, _)| *refused != form)))
+        .collect();
+    assert_eq!(claims, listed);
 }
 
 #[test]

@@ -76,8 +76,8 @@ struct Case {
 /// What the list under a directive fills.
 enum Open {
     Nothing,
-    Buffer(String),
-    Expected(String),
+    Buffer,
+    Expected,
 }
 
 fn tensor_map(words: &[&str]) -> TensorMap {
@@ -131,11 +131,11 @@ fn parse(text: &str) -> Case {
                     bits.to_le_bytes()[..size(&ty)].to_vec()
                 });
                 match &open {
-                    Open::Buffer(_) => {
+                    Open::Buffer => {
                         let last = case.buffers.last_mut().unwrap();
                         last.2.as_mut().unwrap().extend(bytes);
                     }
-                    Open::Expected(_) => case.expected.last_mut().unwrap().2.extend(bytes),
+                    Open::Expected => case.expected.last_mut().unwrap().2.extend(bytes),
                     Open::Nothing => panic!("values for nothing"),
                 }
             }
@@ -169,7 +169,7 @@ fn parse(text: &str) -> Case {
                     }
                     other => panic!("{other}"),
                 };
-                open = Open::Buffer(words[1].to_owned());
+                open = Open::Buffer;
                 case.buffers.push((words[1].to_owned(), count * size(&ty), content));
             }
             "map" => {
@@ -180,7 +180,7 @@ fn parse(text: &str) -> Case {
             "expect" => {
                 ty = words[2].to_owned();
                 let first = words[3].parse::<usize>().unwrap() * size(&ty);
-                open = Open::Expected(words[1].to_owned());
+                open = Open::Expected;
                 case.expected.push((words[1].to_owned(), first, vec![]));
             }
             "hash" => {

@@ -1,6 +1,9 @@
 //! What a device must be able to do for [`dual_gemm`](crate::launch::dual_gemm): the seam between
 //! this crate and a driver, or an emulator.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
+
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::plan::tensor_map::TensorMapSpec;

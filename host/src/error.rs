@@ -201,6 +201,18 @@ pub enum Error {
         /// What was found, what the rule is and what to do.
         reason: String,
     },
+    /// A device address that a launch cannot use.
+    #[error("{tensor} at address {address:#x}: must be {rule}; {remedy}")]
+    Address {
+        /// Which tensor.
+        tensor: &'static str,
+        /// The address given.
+        address: u64,
+        /// What it must be.
+        rule: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// What a device, a driver or an emulator reports.
     #[error("{device}: {cause}")]
     Backend {

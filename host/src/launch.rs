@@ -2,15 +2,21 @@
 
 use crate::backend::Backend;
 use crate::error::Result;
-use crate::plan::Plan;
-use crate::problem::Inputs;
+use crate::plan::tensor_map::Operand;
+use crate::plan::{Plan, sm90};
+use crate::problem::{ActivationType, Inputs, OutputType};
+use nvfp4_dual_gemm_device::kernels::{SM90_FLAG_A16, SM90_FLAG_BF16_OUTPUT};
 
-/// Device addresses of a launch's tensors, and of its three tensor maps.
+/// Device addresses of a launch's tensors, and of its tensor maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
-    /// The maps of A, B1, B2: 3 · 128 bytes, aligned to 64.
+    /// The plan's maps, 128 bytes each, aligned to 64.
     pub maps: u64,
-    /// Blocked scales of A, aligned to 16.
+    /// A, aligned to 16. Blackwell's kernels read it through its map.
+    pub a: u64,
+    /// The plan's workspace, aligned to 256; not read by plans without one.
+    pub workspace: u64,
+    /// Blocked scales of A, aligned to 16; not read where A is 16-bit.
     pub sfa: u64,
     /// Blocked scales of B1, aligned to 16.
     pub sfb1: u64,
@@ -21,22 +27,39 @@ pub struct Addresses {
 }
 
 impl Plan {
-    /// The kernel's parameter space: five addresses, M, N, K, the row pitch of C, both alphas.
-    pub fn parameters(&self, at: &Addresses) -> [u8; 64] {
-        let addresses = [at.maps, at.sfa, at.sfb1, at.sfb2, at.c];
+    /// The kernel's parameter space: the addresses of the maps, (on Hopper:) the workspace, (on
+    /// Blackwell:) A's scales, B1's and B2's scales, C; M, N, K, the row pitch of C, both alphas; on
+    /// Hopper flags.
+    pub fn parameters(&self, at: &Addresses) -> Vec<u8> {
+        let hopper = self.arch == sm90::ARCH;
+        let of_a = if hopper { at.workspace } else { at.sfa };
         // The plan has checked that the dimensions fit 31 bits.
         let sizes = [self.problem.m, self.problem.n, self.problem.k, self.ldc()];
         let alphas = [self.problem.alpha1, self.problem.alpha2];
-        let bytes = addresses
+        [at.maps, of_a, at.sfb1, at.sfb2, at.c]
             .into_iter()
             .flat_map(u64::to_le_bytes)
             .chain(sizes.into_iter().flat_map(|size| (size as u32).to_le_bytes()))
-            .chain(alphas.into_iter().flat_map(f32::to_le_bytes));
-        let mut parameters = [0; 64];
-        for (to, from) in parameters.iter_mut().zip(bytes) {
-            *to = from;
-        }
-        parameters
+            .chain(alphas.into_iter().flat_map(f32::to_le_bytes))
+            .chain(hopper.then_some(self.flags()).into_iter().flat_map(u32::to_le_bytes))
+            .collect()
+    }
+
+    /// The parameter space of the kernel that runs before: A, its scales, the workspace; M, K, tokens
+    /// per tile, flags.
+    pub fn first_parameters(&self, at: &Addresses) -> Vec<u8> {
+        let sizes = [self.problem.m as u32, self.problem.k as u32, self.tile[0], self.flags()];
+        [at.a, at.sfa, at.workspace]
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .chain(sizes.into_iter().flat_map(u32::to_le_bytes))
+            .collect()
+    }
+
+    fn flags(&self) -> u32 {
+        let bf16 = self.problem.output == OutputType::Bf16;
+        let sixteen_bit = self.problem.activations != ActivationType::Nvfp4;
+        u32::from(bf16) * SM90_FLAG_BF16_OUTPUT + u32::from(sixteen_bit) * SM90_FLAG_A16
     }
 }
 
@@ -62,27 +85,40 @@ pub fn dual_gemm<B: Backend>(
         backend.upload(&mut buffer, data)?;
         Ok(buffer)
     };
-    let operands = [upload("a", inputs.a)?, upload("b1", inputs.b1)?, upload("b2", inputs.b2)?];
-    let sfa = upload("sfa", inputs.sfa)?;
+    let (a, b1, b2) = (upload("a", inputs.a)?, upload("b1", inputs.b1)?, upload("b2", inputs.b2)?);
+    let sfa = if inputs.sfa.is_empty() { None } else { Some(upload("sfa", inputs.sfa)?) };
     let sfb1 = upload("sfb1", inputs.sfb1)?;
     let sfb2 = upload("sfb2", inputs.sfb2)?;
 
-    let mut encoded = Vec::with_capacity(3 * 128);
-    for (map, operand) in plan.tensor_maps.iter().zip(&operands) {
-        let address = backend.address(operand);
+    let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
+    for map in &plan.tensor_maps {
+        let address = backend.address(match map.operand {
+            Operand::A => &a,
+            Operand::B1 => &b1,
+            Operand::B2 => &b2,
+        });
         encoded.extend(backend.encode_map(map, address)?);
     }
     let mut maps = backend.alloc("tensor maps", encoded.len())?;
     backend.upload(&mut maps, &encoded)?;
+    let workspace = match plan.before {
+        Some(before) => Some(backend.alloc("workspace", before.workspace)?),
+        None => None,
+    };
     let c = backend.alloc("c", sizes.c)?;
 
     let addresses = Addresses {
         maps: backend.address(&maps),
-        sfa: backend.address(&sfa),
+        a: backend.address(&a),
+        workspace: workspace.as_ref().map_or(0, |buffer| backend.address(buffer)),
+        sfa: sfa.as_ref().map_or(0, |sfa| backend.address(sfa)),
         sfb1: backend.address(&sfb1),
         sfb2: backend.address(&sfb2),
         c: backend.address(&c),
     };
+    if let Some(first) = plan.first() {
+        backend.launch(module, &first, &plan.first_parameters(&addresses))?;
+    }
     backend.launch(module, plan, &plan.parameters(&addresses))?;
 
     let mut bytes = vec![0; sizes.c];
@@ -99,20 +135,40 @@ mod tests {
     fn parameters_lie_as_the_entry_point_declares_them() {
         let problem = Problem::new(3, 16, 64).with_alphas(0.5, -2.0);
         let plan = Plan::choose(&problem, 148).unwrap();
-        let at = Addresses { maps: 1, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
+        let at = Addresses { maps: 1, a: 9, workspace: 8, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
         let bytes = plan.parameters(&at);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!([0, 8, 16, 24, 32].map(word), [1, 2, 3, 4, 5]);
         assert_eq!([40, 44, 48, 52].map(word), [3, 16, 64, 16]);
         assert_eq!([56, 60].map(word), [0.5f32.to_bits(), (-2.0f32).to_bits()]);
-        let entry = crate::ptx::SM_100F.split(&format!(".entry {}(", plan.kernel)).nth(1).unwrap();
-        let types: Vec<_> = entry
-            .lines()
-            .skip(1)
-            .take_while(|line| line.trim() != ")")
-            .map(|line| line.split_whitespace().nth(1).unwrap())
-            .collect();
         let want = [[".u64"; 5].as_slice(), &[".u32"; 4], &[".f32"; 2]].concat();
-        assert_eq!(types, want);
+        assert_eq!(declared(crate::ptx::SM_100F, plan.kernel), want);
+    }
+
+    /// Types of an entry point's parameters.
+    fn declared<'a>(ptx: &'a str, kernel: &str) -> Vec<&'a str> {
+        let entry = ptx.split(&format!(".entry {kernel}(")).nth(1).unwrap();
+        let lines = entry.lines().skip(1).take_while(|line| line.trim() != ")");
+        lines.map(|line| line.split_whitespace().nth(1).unwrap()).collect()
+    }
+
+    #[test]
+    fn parameters_of_hopper() {
+        let problem = Problem::new(3, 16, 64)
+            .with_output(OutputType::Bf16)
+            .with_activations(ActivationType::F16);
+        let plan = sm90::choose(&problem, 132).unwrap();
+        let at = Addresses { maps: 1, a: 9, workspace: 8, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
+        let bytes = plan.parameters(&at);
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!([0, 8, 16, 24, 32].map(word), [1, 8, 3, 4, 5]);
+        assert_eq!([40, 44, 48, 52, 64].map(word), [3, 16, 64, 16, 3]);
+        let want = [[".u64"; 5].as_slice(), &[".u32"; 4], &[".f32"; 2], &[".u32"]].concat();
+        assert_eq!(declared(crate::ptx::SM_90A, plan.kernel), want);
+        let bytes = plan.first_parameters(&at);
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!([0, 8, 16, 24, 28, 32, 36].map(word), [9, 2, 8, 3, 64, 8, 3]);
+        let want = [[".u64"; 3].as_slice(), &[".u32"; 4]].concat();
+        assert_eq!(declared(crate::ptx::SM_90A, plan.first().unwrap().kernel), want);
     }
 }

@@ -70,7 +70,7 @@ pub use error::{Error, Result};
 pub use formats::nvfp4::{Nvfp4Matrix, TensorScale};
 pub use launch::dual_gemm;
 pub use plan::Plan;
-pub use problem::{Inputs, OutputType, Problem};
+pub use problem::{ActivationType, Inputs, OutputType, Problem};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -30,6 +30,34 @@ impl fmt::Display for OutputType {
     }
 }
 
+/// Element type of A.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActivationType {
+    /// e2m1 with a ue4m3 scale per 16 elements, as the weights are (W4A4).
+    Nvfp4,
+    /// IEEE half, without scales (W4A16).
+    F16,
+    /// bfloat16, without scales (W4A16).
+    Bf16,
+}
+
+impl ActivationType {
+    /// `nvfp4`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ActivationType::Nvfp4 => "nvfp4",
+            ActivationType::F16 => "f16",
+            ActivationType::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for ActivationType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The largest L: batches are the grid's z.
 pub const MAX_BATCH: usize = 65_535;
 /// The largest size of one tensor, in bytes.
@@ -54,6 +82,8 @@ pub struct Problem {
     pub k: usize,
     /// Batches: 1 to 65,535.
     pub l: usize,
+    /// Element type of A.
+    pub activations: ActivationType,
     /// Element type of C.
     pub output: OutputType,
     /// The tensor scales of A and B1, multiplied; applied before the SiLU.
@@ -65,11 +95,11 @@ pub struct Problem {
 /// Bytes of each tensor of a [`Problem`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorSizes {
-    /// A, packed: L · M · K/2.
+    /// A: L · M · K/2 packed, L · M · K · 2 with 16-bit elements.
     pub a: usize,
     /// B1, and B2, packed: L · N · K/2.
     pub b: usize,
-    /// The blocked scales of A: L · ⌈M/128⌉·128 · ⌈K/64⌉·4.
+    /// The blocked scales of A: L · ⌈M/128⌉·128 · ⌈K/64⌉·4; 0 where A is 16-bit.
     pub sfa: usize,
     /// The blocked scales of B1, and of B2: L · ⌈N/128⌉·128 · ⌈K/64⌉·4.
     pub sfb: usize,
@@ -78,9 +108,10 @@ pub struct TensorSizes {
 }
 
 impl Problem {
-    /// One product of this size, f16 out, both alphas 1.
+    /// One product of this size, NVFP4 in, f16 out, both alphas 1.
     pub fn new(m: usize, n: usize, k: usize) -> Self {
-        Problem { m, n, k, l: 1, output: OutputType::F16, alpha1: 1.0, alpha2: 1.0 }
+        let (activations, output) = (ActivationType::Nvfp4, OutputType::F16);
+        Problem { m, n, k, l: 1, activations, output, alpha1: 1.0, alpha2: 1.0 }
     }
 
     /// The same for `l` batches.
@@ -91,6 +122,11 @@ impl Problem {
     /// The same with another element type of C.
     pub fn with_output(self, output: OutputType) -> Self {
         Problem { output, ..self }
+    }
+
+    /// The same with another element type of A.
+    pub fn with_activations(self, activations: ActivationType) -> Self {
+        Problem { activations, ..self }
     }
 
     /// The same with these multipliers for the two products.
@@ -142,12 +178,13 @@ impl Problem {
                 });
             }
         }
+        let packed = self.activations == ActivationType::Nvfp4;
         Ok(TensorSizes {
-            a: bytes("A", "M or L", [l, m, k / 2])?,
+            a: bytes("A", "M or L", [l, m, if packed { k / 2 } else { k * 2 }])?,
             b: bytes("B", "N or L", [l, n, k / 2])?,
             c: bytes("C", "M or L", [l, m, n * 2])?,
             // Not larger than the data they scale by more than their padding: these fit too.
-            sfa: ScaleLayout::new(m, k, l)?.blocked_len(),
+            sfa: if packed { ScaleLayout::new(m, k, l)?.blocked_len() } else { 0 },
             sfb: ScaleLayout::new(n, k, l)?.blocked_len(),
         })
     }
@@ -176,21 +213,25 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem { m, n, k, l, output, alpha1, alpha2 } = self;
-        write!(f, "M {m}, N {n}, K {k}, L {l}; C in {output}; alpha1 {alpha1}, alpha2 {alpha2}")
+        let Problem { m, n, k, l, activations, output, alpha1, alpha2 } = self;
+        write!(
+            f,
+            "M {m}, N {n}, K {k}, L {l}; A in {activations}, C in {output}; \
+             alpha1 {alpha1}, alpha2 {alpha2}"
+        )
     }
 }
 
 /// The input tensors of a [`Problem`], in host memory and in the layouts that the kernels read.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
-    /// A, packed `[L, M, K/2]`.
+    /// A: packed `[L, M, K/2]`, or the bytes of 16-bit `[L, M, K]`.
     pub a: &'a [u8],
     /// B1 (gate), packed `[L, N, K/2]`.
     pub b1: &'a [u8],
     /// B2 (up), packed `[L, N, K/2]`.
     pub b2: &'a [u8],
-    /// The scales of A, 128×4 blocked.
+    /// The scales of A, 128×4 blocked; empty where A is 16-bit.
     pub sfa: &'a [u8],
     /// The scales of B1, 128×4 blocked.
     pub sfb1: &'a [u8],
@@ -210,10 +251,17 @@ impl Inputs<'_> {
             let remedy = "the data are packed, two elements a byte, without padding";
             check_length(tensor, "bytes", data.len(), want, formula, remedy)
         };
-        packed("a", self.a, sizes.a, "L · M · K/2")?;
+        if problem.activations == ActivationType::Nvfp4 {
+            packed("a", self.a, sizes.a, "L · M · K/2")?;
+            problem.sfa_layout()?.check_blocked("sfa", self.sfa)?;
+        } else {
+            let (a, remedy) = (self.a.len(), "A is contiguous, two bytes an element");
+            check_length("a", "bytes", a, sizes.a, "L · M · K · 2", remedy)?;
+            let remedy = "16-bit activations have no block scales: give none";
+            check_length("sfa", "bytes", self.sfa.len(), 0, "none", remedy)?;
+        }
         packed("b1", self.b1, sizes.b, "L · N · K/2")?;
         packed("b2", self.b2, sizes.b, "L · N · K/2")?;
-        problem.sfa_layout()?.check_blocked("sfa", self.sfa)?;
         problem.sfb_layout()?.check_blocked("sfb1", self.sfb1)?;
         problem.sfb_layout()?.check_blocked("sfb2", self.sfb2)
     }

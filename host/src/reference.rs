@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::thread;
 
 use crate::error::Result;
-use crate::problem::{Inputs, Problem};
+use crate::problem::{ActivationType, Inputs, Problem};
+use half::{bf16, f16};
 
 /// What comes out, each `[L, M, N]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +70,16 @@ fn multiply(
     acc2: &mut [f64],
 ) {
     let Problem { m, n, k, .. } = *problem;
-    let a: Vec<_> = rows.map(|row| decode_row(x.a, x.sfa, [m, k], batch, row)).collect();
+    let a = |row| match problem.activations {
+        ActivationType::Nvfp4 => decode_row(x.a, x.sfa, [m, k], batch, row),
+        ActivationType::F16 => {
+            half_row(x.a, [m, k], batch, row, |bits| f16::from_bits(bits).into())
+        }
+        ActivationType::Bf16 => {
+            half_row(x.a, [m, k], batch, row, |bits| bf16::from_bits(bits).into())
+        }
+    };
+    let a: Vec<_> = rows.map(a).collect();
     for column in (0..n).step_by(COLUMNS) {
         let columns = COLUMNS.min(n - column);
         // Both B's side by side, so that the innermost loop runs over independent sums.
@@ -108,6 +118,18 @@ fn decode_row(d: &[u8], sf: &[u8], [rows, k]: [usize; 2], batch: usize, row: usi
             e2m1(code) * e4m3(byte)
         })
         .collect()
+}
+
+/// One row of 16-bit elements.
+fn half_row(
+    d: &[u8],
+    [rows, k]: [usize; 2],
+    batch: usize,
+    row: usize,
+    value: fn(u16) -> f64,
+) -> Vec<f64> {
+    let bytes = &d[(batch * rows + row) * k * 2..][..k * 2];
+    bytes.chunks_exact(2).map(|pair| value(u16::from_le_bytes([pair[0], pair[1]]))).collect()
 }
 
 fn e2m1(code: u8) -> f64 {

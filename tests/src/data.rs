@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use half::f16;
+use half::{bf16, f16};
 use nvfp4_dual_gemm::checkpoint::{GateUp, Weights};
 use nvfp4_dual_gemm::formats::nvfp4::{Nvfp4Matrix, TensorScale};
 use nvfp4_dual_gemm::formats::scale_layout::ScaleLayout;
 use nvfp4_dual_gemm::formats::ue4m3::Ue4m3;
-use nvfp4_dual_gemm::{OutputType, Problem};
+use nvfp4_dual_gemm::{ActivationType, OutputType, Problem};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -129,6 +129,24 @@ impl Inputs {
         let (b1, b2) = (weights(&layer.gate), weights(&layer.up));
         let a = finish(a.packed().to_vec(), a.scales().to_vec(), (m, layer.k, 1), &mut rng);
         Ok(Inputs { a, b1, b2, alpha1, alpha2 })
+    }
+
+    /// A as 16-bit elements: its values, each moved by up to a tenth so that they need the bits.
+    pub fn sixteen_bit_a(&self, k: usize, activations: ActivationType, seed: u64) -> Vec<u8> {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut value = |i: usize| {
+            let code = self.a.packed[i / 2] >> (i % 2 * 4) & 15;
+            let sign = if code & 8 == 0 { 1.0 } else { -1.0 };
+            let scale = scale_value(self.a.row_major[i / k * (k / 16) + i % k / 16]);
+            sign * E2M1[usize::from(code & 7)] * scale * rng.random_range(0.9..1.1)
+        };
+        let elements = self.a.packed.len() * 2;
+        (0..elements)
+            .flat_map(|i| match activations {
+                ActivationType::Bf16 => bf16::from_f64(value(i)).to_le_bytes(),
+                _ => f16::from_f64(value(i)).to_le_bytes(),
+            })
+            .collect()
     }
 
     /// The problem that these inputs are for.

@@ -41,6 +41,14 @@ impl Emulated {
         Emulated { device: Device::new(), options, stats: Stats::default() }
     }
 
+    /// The same device, on which a launch that executes more thread-instructions in one cluster
+    /// counts as one that never ends.
+    #[must_use]
+    pub fn limited(mut self, instructions: u64) -> Self {
+        self.options.instruction_limit = instructions;
+        self
+    }
+
     /// Parses and decodes PTX, once for all devices.
     ///
     /// # Errors
@@ -129,6 +137,7 @@ fn tensor_map(map: &plan_map::TensorMapSpec, base: u64) -> TensorMap {
     TensorMap {
         base,
         element: match map.element {
+            plan_map::ElementType::U8 => ElementType::Uint8,
             plan_map::ElementType::U4x16Align8B => ElementType::Packed4,
         },
         rank: 3,

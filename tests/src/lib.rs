@@ -1,7 +1,10 @@
-//! Where host, device and emulator meet: the accumulation model, test data, and the kernels run on
-//! the emulator. Used by the test files of this folder and by `cargo xtask verify`.
+//! Where host, device and emulator meet: the accumulation model, test data, the kernels run on the
+//! emulator, and mistakes to be made in them. Used by the test files of this folder and by
+//! `cargo xtask`.
 
 pub mod data;
 pub mod emulated;
 pub mod judge;
 pub mod model;
+pub mod mutants;
+pub mod patch;

@@ -1,6 +1,9 @@
 //! The project's commands. `cargo xtask --help` lists them.
 
+#[cfg(feature = "cuda")]
+mod bench;
 mod build_ptx;
+mod mutate;
 mod tidy;
 mod verify;
 mod workspace;
@@ -23,6 +26,11 @@ enum Command {
     BuildPtx(build_ptx::Options),
     /// Execute the kernels on the emulator and judge every bit of what they compute.
     Verify(verify::Options),
+    /// Time the kernels on a CUDA device, with outputs checked.
+    #[cfg(feature = "cuda")]
+    Bench(bench::Options),
+    /// Make mistakes in a kernel, one at a time, and see whether the emulator notices.
+    Mutate(mutate::Options),
     /// Check the house rules that no compiler checks.
     Tidy,
 }
@@ -31,6 +39,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::BuildPtx(options) => build_ptx::run(&options),
         Command::Verify(options) => verify::run(&options),
+        #[cfg(feature = "cuda")]
+        Command::Bench(options) => bench::run(&options),
+        Command::Mutate(options) => mutate::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

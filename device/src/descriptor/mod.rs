@@ -6,6 +6,7 @@
 
 pub mod instr_mxf4;
 pub mod smem_sm100;
+pub mod smem_sm90;
 
 /// Places `value` in a field of `width` bits starting at bit `low`.
 ///

@@ -4,7 +4,11 @@
 //! and a correctly rounded reciprocal, C follows bit for bit from the accumulators on any device
 //! and on the CPU.
 
-use crate::ptx::math::{fma_rn_f32, max_f32, min_f32, rcp_rn_f32};
+#[cfg(device_arch = "sm_90a")]
+use crate::ptx::math::rcp_approx_ftz_f32;
+#[cfg(not(device_arch = "sm_90a"))]
+use crate::ptx::math::rcp_rn_f32;
+use crate::ptx::math::{fma_rn_f32, max_f32, min_f32};
 
 /// −log₂ e.
 const MINUS_LOG2_E: f32 = -core::f32::consts::LOG2_E;
@@ -38,6 +42,24 @@ fn exp2(t: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
+/// `1/d`, correctly rounded, for d in [1, 2¹²⁶].
+#[cfg(not(device_arch = "sm_90a"))]
+#[inline(always)]
+fn reciprocal(d: f32) -> f32 {
+    rcp_rn_f32(d)
+}
+
+/// `1/d`, correctly rounded, for d in [1, 2¹²⁶].
+///
+/// An approximation and one Newton step: what `rcp.rn` itself is for such d, without its branch for
+/// others. The branches would keep the eight columns from overlapping.
+#[cfg(device_arch = "sm_90a")]
+#[inline(always)]
+fn reciprocal(d: f32) -> f32 {
+    let r = rcp_approx_ftz_f32(d);
+    fma_rn_f32(r, fma_rn_f32(-d, r, 1.0), r)
+}
+
 /// `silu(alpha1·gate) · (alpha2·up)`, where silu(x) = x / (1 + e⁻ˣ).
 ///
 /// `alpha1` comes before the SiLU, which is not linear. Beyond |x| ≈ 87 the exponential is clamped:
@@ -46,7 +68,7 @@ fn exp2(t: f32) -> f32 {
 pub fn silu_mul(gate: f32, up: f32, alpha1: f32, alpha2: f32) -> f32 {
     let x = alpha1 * gate;
     let t = max_f32(min_f32(x * MINUS_LOG2_E, 126.0), -125.0);
-    let sigmoid = rcp_rn_f32(1.0 + exp2(t));
+    let sigmoid = reciprocal(1.0 + exp2(t));
     (x * sigmoid) * (alpha2 * up)
 }
 

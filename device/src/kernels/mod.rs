@@ -1,12 +1,20 @@
 //! The entry points: one declaration per kernel, used by the compiler of the PTX (which writes the
 //! launch bounds into it) and by the host's launch.
 
-#[cfg(all(target_arch = "nvptx64", feature = "probes"))]
+// `device_arch` is set by `cargo xtask build-ptx`: each target has the kernels that are its own.
+#[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_100f"))]
 pub mod probes;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_90a"))]
+pub mod probes_sm90;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_100f"))]
 pub mod sm100_nvfp4_dual_gemm;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_expand_tokens;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_nvfp4_dual_gemm;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
+use crate::tile::sm90::{EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap};
 use crate::tile::smem_map::SmemMap;
 
 /// Element type of C.
@@ -39,8 +47,8 @@ pub struct KernelDecl {
     pub tile_k: u32,
     /// Depth of the shared-memory ring.
     pub stages: u32,
-    /// Element type of C.
-    pub output: Output,
+    /// Element type of C; none where the launch says it.
+    pub output: Option<Output>,
 }
 
 const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
@@ -55,7 +63,43 @@ const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
         tile_n,
         tile_k: TILE_K,
         stages: geometry.stages,
-        output,
+        output: Some(output),
+    }
+}
+
+/// Flag of the sm_90 kernels: C is bf16, not f16.
+pub const SM90_FLAG_BF16_OUTPUT: u32 = 1;
+/// Flag of the sm_90 kernels: A is 16-bit, of the type that the kernel multiplies, and has no scales.
+pub const SM90_FLAG_A16: u32 = 2;
+
+/// The kernel that lays A out for the sm_90 dual GEMM. It has no tile of C.
+pub const SM90_EXPAND_TOKENS: KernelDecl = KernelDecl {
+    name: "nvfp4_dual_gemm_sm90_expand_tokens",
+    arch: "sm_90a",
+    block: [EXPAND_THREADS, 1, 1],
+    cluster: [1, 1, 1],
+    dynamic_shared: 0,
+    tile_m: 0,
+    tile_n: 0,
+    tile_k: STAGE_K,
+    stages: 0,
+    output: None,
+};
+
+const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
+    let geometry = Sm90Geometry::new(tokens);
+    KernelDecl {
+        name,
+        arch: "sm_90a",
+        block: [geometry.threads(), 1, 1],
+        // The launch chooses.
+        cluster: [1, 1, 1],
+        dynamic_shared: Sm90SmemMap::new(geometry).dynamic_bytes(),
+        tile_m: tokens,
+        tile_n: geometry.rows,
+        tile_k: STAGE_K,
+        stages: geometry.weight_stages,
+        output: None,
     }
 }
 
@@ -65,4 +109,15 @@ pub const KERNELS: &[KernelDecl] = &[
     sm100("nvfp4_dual_gemm_sm100_128x128_bf16", 128, Output::Bf16),
     sm100("nvfp4_dual_gemm_sm100_128x64_f16", 64, Output::F16),
     sm100("nvfp4_dual_gemm_sm100_128x64_bf16", 64, Output::Bf16),
+    sm90("nvfp4_dual_gemm_sm90_8x64_f16", 8),
+    sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16),
+    sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32),
+    sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64),
+    sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
+    sm90("nvfp4_dual_gemm_sm90_8x64_bf16", 8),
+    sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16),
+    sm90("nvfp4_dual_gemm_sm90_32x64_bf16", 32),
+    sm90("nvfp4_dual_gemm_sm90_64x64_bf16", 64),
+    sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128),
+    SM90_EXPAND_TOKENS,
 ];

@@ -21,6 +21,12 @@ impl<const STAGES: u32> RingPosition<STAGES> {
         self.stage
     }
 
+    /// The stage before this one.
+    #[inline(always)]
+    pub const fn previous(self) -> u32 {
+        if self.stage == 0 { STAGES - 1 } else { self.stage - 1 }
+    }
+
     /// The parity that a consumer waits for: its stage has been filled in this round.
     #[inline(always)]
     pub const fn filled(self) -> u32 {

@@ -11,3 +11,59 @@ pub fn trap() -> ! {
     // SAFETY: ends the kernel.
     unsafe { asm!("trap;", options(noreturn)) }
 }
+
+/// Waits until the kernels that this one was launched after, with leave to start early, have ended
+/// and what they wrote is visible. Without such leave, nothing.
+///
+/// PTX: `griddepcontrol.wait;`
+/// Runs on: any thread. Completes: when they have ended.
+///
+/// # Safety
+/// None; `unsafe` because order matters to callers.
+#[inline(always)]
+pub unsafe fn griddepcontrol_wait() {
+    // SAFETY: waits.
+    unsafe { asm!("griddepcontrol.wait;") };
+}
+
+/// Lets kernels that have leave to start before this one's end do so, once all CTAs have said it or
+/// ended.
+///
+/// PTX: `griddepcontrol.launch_dependents;`
+/// Runs on: any thread. Completes: at once.
+///
+/// # Safety
+/// Dependents wait with [`griddepcontrol_wait`] before they touch what this kernel touches.
+#[inline(always)]
+pub unsafe fn griddepcontrol_launch_dependents() {
+    // SAFETY: the caller's.
+    unsafe { asm!("griddepcontrol.launch_dependents;") };
+}
+
+/// Gives registers back: the warp keeps `COUNT` a thread.
+///
+/// PTX: `setmaxnreg.dec.sync.aligned.u32 count;`
+/// Runs on: all four warps of a warpgroup, converged. Completes: at once.
+///
+/// # Safety
+/// The whole warpgroup reaches it, has at least `COUNT` registers, and the kernel declares its
+/// threads.
+#[inline(always)]
+pub unsafe fn setmaxnreg_dec<const COUNT: u32>() {
+    // SAFETY: the caller's.
+    unsafe { asm!("setmaxnreg.dec.sync.aligned.u32 {0};", const COUNT) };
+}
+
+/// Takes registers: the warp has `COUNT` a thread.
+///
+/// PTX: `setmaxnreg.inc.sync.aligned.u32 count;`
+/// Runs on: all four warps of a warpgroup, converged. Completes: when others have given enough back.
+///
+/// # Safety
+/// The whole warpgroup reaches it, has at most `COUNT` registers, and the kernel declares its
+/// threads.
+#[inline(always)]
+pub unsafe fn setmaxnreg_inc<const COUNT: u32>() {
+    // SAFETY: the caller's.
+    unsafe { asm!("setmaxnreg.inc.sync.aligned.u32 {0};", const COUNT) };
+}

@@ -101,3 +101,71 @@ pub fn cvt_rn_bf16x2_f32(high: f32, low: f32) -> u32 {
     }
     d
 }
+
+/// Two products of two f16 each, each rounded to nearest even; subnormals are kept.
+///
+/// PTX: `mul.rn.f16x2 d, a, b;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn mul_rn_f16x2(a: u32, b: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "mul.rn.f16x2 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) a, in(reg32) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// Two products of two bf16 each, each rounded to nearest even; subnormals are kept.
+///
+/// PTX: `mul.rn.bf16x2 d, a, b;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn mul_rn_bf16x2(a: u32, b: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "mul.rn.bf16x2 {0}, {1}, {2};",
+            out(reg32) d, in(reg32) a, in(reg32) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// Any function of three bits, on every bit: `LUT` has its value for a, b, c = 0, 1, 2, … 7 as abc.
+///
+/// Written as an instruction where the compiler's own idea of masks takes more of them.
+///
+/// PTX: `lop3.b32 d, a, b, c, lut;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn lop3_b32<const LUT: u32>(a: u32, b: u32, c: u32) -> u32 {
+    let d: u32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "lop3.b32 {0}, {1}, {2}, {3}, {4};",
+            out(reg32) d, in(reg32) a, in(reg32) b, in(reg32) c, const LUT,
+            options(pure, nomem, nostack)
+        );
+    }
+    d
+}
+
+/// About `1/a`, to within one unit in the last place; subnormals count as 0.
+///
+/// PTX: `rcp.approx.ftz.f32 d, a;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn rcp_approx_ftz_f32(a: f32) -> f32 {
+    let d: f32;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("rcp.approx.ftz.f32 {0}, {1};", out(reg32) d, in(reg32) a, options(pure, nomem, nostack));
+    }
+    d
+}

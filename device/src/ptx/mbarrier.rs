@@ -74,3 +74,17 @@ pub unsafe fn mbarrier_try_wait_parity(bar: SharedAddr, parity: u32) -> bool {
     }
     d != 0
 }
+
+/// Arrives once.
+///
+/// PTX: `mbarrier.arrive.shared::cta.b64 _, [bar];`
+/// Runs on: one thread. Completes: at once; what this thread did before is visible to those who see
+/// the phase end (release, CTA scope).
+///
+/// # Safety
+/// `bar` holds an mbarrier with an arrival pending for this thread.
+#[inline(always)]
+pub unsafe fn mbarrier_arrive(bar: SharedAddr) {
+    // SAFETY: the caller's.
+    unsafe { asm!("mbarrier.arrive.shared::cta.b64 _, [{0}];", in(reg32) bar.0) };
+}

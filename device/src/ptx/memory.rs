@@ -78,3 +78,73 @@ pub unsafe fn st_global_v4_b32(addr: u64, v: [u32; 4]) {
         );
     }
 }
+
+/// Loads two words of shared memory.
+///
+/// PTX: `ld.shared.v2.b32 {d0, d1}, [addr];`
+/// Runs on: any thread. Completes: when a register is used.
+///
+/// # Safety
+/// `addr` is a multiple of 8; the 8 bytes lie inside the CTA's shared memory and are written.
+#[inline(always)]
+pub unsafe fn ld_shared_v2_b32(addr: SharedAddr) -> [u32; 2] {
+    let mut d = [0u32; 2];
+    let [d0, d1] = &mut d;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "ld.shared.v2.b32 {{{0}, {1}}}, [{2}];",
+            out(reg32) *d0, out(reg32) *d1, in(reg32) addr.0
+        );
+    }
+    d
+}
+
+/// Stores a float to shared memory.
+///
+/// PTX: `st.shared.f32 [addr], v;`
+/// Runs on: any thread. Completes: for this thread at once, for others after a barrier.
+///
+/// # Safety
+/// `addr` is a multiple of 4 inside the CTA's shared memory and nobody else accesses it meanwhile.
+#[inline(always)]
+pub unsafe fn st_shared_f32(addr: SharedAddr, v: f32) {
+    // SAFETY: the caller's.
+    unsafe { asm!("st.shared.f32 [{0}], {1};", in(reg32) addr.0, in(reg32) v) };
+}
+
+/// Loads a word of global memory that nobody writes while the kernel runs.
+///
+/// PTX: `ld.global.nc.b32 d, [addr];`
+/// Runs on: any thread. Completes: when the register is used.
+///
+/// # Safety
+/// `addr` is a multiple of 4 in global memory; its 4 bytes may be read and do not change.
+#[inline(always)]
+pub unsafe fn ld_global_nc_b32(addr: u64) -> u32 {
+    let d: u32;
+    // SAFETY: the caller's.
+    unsafe { asm!("ld.global.nc.b32 {0}, [{1}];", out(reg32) d, in(reg64) addr) };
+    d
+}
+
+/// Loads four words of global memory that nobody writes while the kernel runs.
+///
+/// PTX: `ld.global.nc.v4.b32 {d0, d1, d2, d3}, [addr];`
+/// Runs on: any thread. Completes: when a register is used.
+///
+/// # Safety
+/// `addr` is a multiple of 16 in global memory; its 16 bytes may be read and do not change.
+#[inline(always)]
+pub unsafe fn ld_global_nc_v4_b32(addr: u64) -> [u32; 4] {
+    let mut d = [0u32; 4];
+    let [d0, d1, d2, d3] = &mut d;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "ld.global.nc.v4.b32 {{{0}, {1}, {2}, {3}}}, [{4}];",
+            out(reg32) *d0, out(reg32) *d1, out(reg32) *d2, out(reg32) *d3, in(reg64) addr
+        );
+    }
+    d
+}

@@ -6,6 +6,7 @@
 //! instruction with effects keeps the compiler's default "may touch memory", so that neither side
 //! moves an access across it.
 
+pub mod cluster;
 pub mod control;
 pub mod math;
 pub mod mbarrier;
@@ -14,6 +15,7 @@ pub mod sreg;
 pub mod sync;
 pub mod tcgen05;
 pub mod tma;
+pub mod wgmma;
 
 /// An address in the shared window, as `.shared` instructions take it.
 #[derive(Clone, Copy)]

@@ -56,6 +56,30 @@ pub fn ctaid_z() -> u32 {
     d
 }
 
+/// CTAs in the grid, x.
+///
+/// PTX: `mov.u32 d, %nctaid.x;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn nctaid_x() -> u32 {
+    let d: u32;
+    // SAFETY: reads a special register.
+    unsafe { asm!("mov.u32 {0}, %nctaid.x;", out(reg32) d, options(pure, nomem, nostack)) };
+    d
+}
+
+/// CTAs in the grid, y.
+///
+/// PTX: `mov.u32 d, %nctaid.y;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn nctaid_y() -> u32 {
+    let d: u32;
+    // SAFETY: reads a special register.
+    unsafe { asm!("mov.u32 {0}, %nctaid.y;", out(reg32) d, options(pure, nomem, nostack)) };
+    d
+}
+
 /// First byte of dynamic shared memory, as a shared-window address.
 ///
 /// PTX: `mov.u32 d, dyn_smem;`

@@ -57,3 +57,17 @@ pub unsafe fn fence_proxy_async_shared_cta() {
     // SAFETY: a fence.
     unsafe { asm!("fence.proxy.async.shared::cta;") };
 }
+
+/// Waits until `THREADS` threads of the CTA are at barrier `ID`.
+///
+/// PTX: `bar.sync id, threads;`
+/// Runs on: `THREADS` threads, a multiple of 32, warps converged. Completes: when all have arrived;
+/// shared memory written before it is then visible to all of them.
+///
+/// # Safety
+/// The same threads reach it, the same number of times. `ID` is from 1 to 15.
+#[inline(always)]
+pub unsafe fn bar_sync<const ID: u32, const THREADS: u32>() {
+    // SAFETY: the caller's.
+    unsafe { asm!("bar.sync {0}, {1};", const ID, const THREADS) };
+}

@@ -2,5 +2,6 @@
 
 pub mod geometry;
 pub mod scale_layout;
+pub mod sm90;
 pub mod smem_map;
 pub mod tmem_map;

@@ -6,6 +6,15 @@
 //! four bytes t + 4·i. Register j of a 32-bit D holds row g + 8·(j / 2 mod 2) of column
 //! 8·(j / 4) + 2·t + j mod 2; of a 16-bit D, row g + 8·(j mod 2) of columns 8·(j / 2) + 2·t and the
 //! next.
+//!
+//! How Hopper sums, as an H200 shows with terms of different size (the programs `sum_*` of
+//! `tests/data/run`): all products of one instruction and the old accumulator are truncated toward
+//! zero to a multiple of 2^(E − F), E being the largest exponent among them. F is 25 and a block is
+//! the whole K for f16, bf16 and tf32, in `mma.sync` and `wgmma` alike; the sum is truncated to f32,
+//! or rounded to the nearest f16. 8-bit floats in `wgmma` have F = 13, and the f32 result keeps 13
+//! places of its fraction. In `mma.sync` they are summed here with F = 25 over the whole K, which is
+//! closer to what the H200 does than F = 13 but not its order: only results that need no rounding
+//! agree.
 
 use crate::decode::op::MatrixFormat;
 use crate::machine::registers::Lane32;
@@ -34,6 +43,8 @@ pub struct Product {
     pub half: bool,
     /// Integer results saturate.
     pub saturate: bool,
+    /// Sums keep 13 places, and so does an f32 result, as those of 8-bit floats by `wgmma`.
+    pub narrow: bool,
 }
 
 /// The element type of a matrix format, if products of it are implemented.
@@ -147,11 +158,14 @@ impl Product {
         panel.load(&operand(self.a, self.negate.0), a, &[[0; 4]; ROWS as usize]);
         let mut rows = dense::Rows::default();
         rows.load(&operand(self.b, self.negate.1), b, &vec![[0; 4]; self.n as usize]);
-        // The 8-bit floats of Hopper keep fewer places than the wider types.
-        let narrow = matches!(self.a, Element::E4m3 | Element::E5m2);
-        let fraction_bits = if narrow { 13 } else { 25 };
+        let fraction_bits = if self.narrow { 13 } else { 25 };
         let how = Accumulate { fraction_bits, add: self.accumulate, half: self.half };
         dense::multiply(&panel, &rows, how, d);
+        if self.narrow && !self.half {
+            for cell in d.iter_mut().flatten().filter(|cell| !f32::from_bits(**cell).is_nan()) {
+                *cell &= !0x3ff;
+            }
+        }
     }
 }
 
@@ -171,6 +185,7 @@ mod tests {
                 accumulate: true,
                 half,
                 saturate: false,
+                narrow: false,
             };
             let registers: Vec<Lane32> = (0..count)
                 .map(|j| std::array::from_fn(|l| (j * 32 + l) as u32 * 0x1_0001))
@@ -196,6 +211,7 @@ mod tests {
             accumulate: false,
             half: false,
             saturate: false,
+            narrow: false,
         };
         let b: Vec<u8> = (0..8 * 16u16)
             .flat_map(|i| half::f16::from_f32(f32::from(i)).to_bits().to_le_bytes())

@@ -78,7 +78,7 @@ fn content(name: &str, buffer: &Buffer, directory: &Path) -> Result<Content, End
     Ok(Content { name: name.to_owned(), bytes, align, data, tensor_map })
 }
 
-fn read_at_most(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_at_most(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut data = vec![];
     std::fs::File::open(path)?.take(limit).read_to_end(&mut data)?;

@@ -31,6 +31,7 @@ use schema::LaunchFile;
 
 use crate::decode::{self, program::Program};
 use crate::error::{Ending, Malformed};
+use crate::parse;
 use crate::run::{Device, Launch, Options, Ordering};
 use crate::trace::{Detail, Trace};
 
@@ -226,7 +227,9 @@ impl Job {
 fn load_module(name: &str, path: &Path, file: &LaunchFile) -> Result<Program, Ending> {
     let field = format!("modules.{name}");
     let shown = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|why| malformed(&field, format!("{shown}: {why}")))?;
+    // One byte more than the parser takes: it refuses what is longer, endless files included.
+    let bytes = memory::read_at_most(path, parse::MAX_TEXT as u64 + 1)
+        .map_err(|why| malformed(&field, format!("{shown}: {why}")))?;
     let in_file = |ending: Ending| match ending {
         Ending::Malformed(why) => malformed(format!("{shown}: {}", why.place), why.what),
         other => other,

@@ -1,6 +1,7 @@
 //! What will be launched, as plain data: chosen and checked before anything touches a driver.
 
 pub mod sm100;
+pub mod sm90;
 pub mod tensor_map;
 
 use std::fmt;
@@ -34,8 +35,11 @@ pub struct Plan {
     pub cluster: [u32; 3],
     /// Bytes of dynamic shared memory.
     pub dynamic_shared: u32,
-    /// The maps of A, B1 and B2, in the order of the kernel's parameter.
-    pub tensor_maps: [TensorMapSpec; 3],
+    /// The maps of the kernel's tensor-map parameter, in its order: of A, B1 and B2 on Blackwell, of
+    /// B1 and B2 on Hopper, whose kernels read A themselves.
+    pub tensor_maps: Vec<TensorMapSpec>,
+    /// A kernel that must run before this one, on the same parameters' tensors.
+    pub before: Option<Before>,
     /// SMs that the tile was chosen for.
     pub sm_count: u32,
     /// What the chosen tile is expected to cost.
@@ -46,7 +50,27 @@ pub struct Plan {
     pub forced: bool,
 }
 
+/// The kernel that lays A out for a Hopper plan's kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// Entry name in the PTX.
+    pub kernel: &'static str,
+    /// CTAs: stages along K, tiles along M, batches.
+    pub grid: [u32; 3],
+    /// Threads per CTA.
+    pub block: [u32; 3],
+    /// Bytes of device memory that it writes and the plan's kernel reads.
+    pub workspace: usize,
+}
+
 impl Plan {
+    /// The launch of the kernel that runs before this plan's, in the shape of a plan.
+    pub fn first(&self) -> Option<Plan> {
+        let Before { kernel, grid, block, .. } = self.before?;
+        let (cluster, dynamic_shared) = ([1, 1, 1], 0);
+        Some(Plan { kernel, grid, block, cluster, dynamic_shared, before: None, ..self.clone() })
+    }
+
     /// Picks the tile with the fewest estimated cycles on a device with `sm_count` SMs.
     ///
     /// Wide tiles read A and B fewer times, and win where they fill the SMs. Where 128×128 tiles
@@ -56,6 +80,7 @@ impl Plan {
     /// A problem outside the rules, or one for which no tile gives a legal grid.
     pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
         problem.check()?;
+        sm100::check(problem)?;
         if sm_count == 0 {
             return Err(Error::Dimension {
                 dimension: "sm_count",
@@ -90,8 +115,25 @@ impl Plan {
     /// A problem outside the rules, a tile that no kernel has, a grid that is not legal.
     pub fn with_tile(problem: &Problem, tile_m: u32, tile_n: u32, sm_count: u32) -> Result<Plan> {
         problem.check()?;
+        sm100::check(problem)?;
         let kernel = sm100::kernel(problem.output, tile_m, tile_n)?;
         Self::build(problem, kernel, sm_count, Vec::new(), true)
+    }
+
+    /// The plan for a device of this compute capability: [`Plan::choose`] on Blackwell,
+    /// [`sm90::choose`] on Hopper.
+    ///
+    /// # Errors
+    /// A device that no kernel is compiled for, and what the two refuse.
+    pub fn for_device(problem: &Problem, capability: (u32, u32), sm_count: u32) -> Result<Plan> {
+        match capability {
+            (10, 0 | 3) => Plan::choose(problem, sm_count),
+            (9, 0) => sm90::choose(problem, sm_count),
+            (major, minor) => Err(Error::Unsupported {
+                what: format!("a device of compute capability {major}.{minor}"),
+                remedy: "there are kernels for 9.0 (Hopper), 10.0 and 10.3 (Blackwell)",
+            }),
+        }
     }
 
     fn build(
@@ -102,7 +144,7 @@ impl Plan {
         forced: bool,
     ) -> Result<Plan> {
         let Problem { m, n, k, l, .. } = *problem;
-        let tensor_maps = [
+        let tensor_maps = vec![
             TensorMapSpec::e2m1(Operand::A, k, m, l, kernel.tile_m),
             TensorMapSpec::e2m1(Operand::B1, k, n, l, kernel.tile_n),
             TensorMapSpec::e2m1(Operand::B2, k, n, l, kernel.tile_n),
@@ -121,6 +163,7 @@ impl Plan {
             cluster: kernel.cluster,
             dynamic_shared: kernel.dynamic_shared,
             tensor_maps,
+            before: None,
             sm_count,
             estimate: sm100::estimate(problem, kernel, sm_count),
             rejected,
@@ -165,22 +208,34 @@ impl fmt::Display for Plan {
             100.0 * ctas as f64 / slots as f64,
         )?;
         let threads: u32 = self.block.iter().product();
-        writeln!(
-            f,
-            "  block          {threads} threads: a TMA warp, an MMA warp, {} epilogue warps",
-            (threads / 32).saturating_sub(2),
-        )?;
+        let roles = if self.arch == sm90::ARCH {
+            "two warpgroups that multiply, a TMA warp".to_string()
+        } else {
+            let epilogue = (threads / 32).saturating_sub(2);
+            format!("a TMA warp, an MMA warp, {epilogue} epilogue warps")
+        };
+        writeln!(f, "  block          {threads} threads: {roles}")?;
         let [cx, cy, cz] = self.cluster;
-        writeln!(f, "  cluster        {cx} × {cy} × {cz} CTAs")?;
+        let split = match self.estimate.split {
+            1 => "",
+            _ => ", which split the K of a tile",
+        };
+        writeln!(f, "  cluster        {cx} × {cy} × {cz} CTAs{split}")?;
         writeln!(
             f,
             "  shared memory  {} bytes dynamic of at most {MAX_DYNAMIC_SHARED}: a ring of {} stages",
             self.dynamic_shared, self.stages
         )?;
+        if let Some(Before { kernel, grid: [x, y, z], workspace, .. }) = self.before {
+            writeln!(f, "  before         {kernel}, {x} × {y} × {z} CTAs: A as {workspace} bytes")?;
+        }
         for map in &self.tensor_maps {
             writeln!(f, "  tensor map     {map}")?;
         }
-        let cost = |e: &Estimate| format!("{}×{} ≈ {} cycles", e.tile_m, e.tile_n, e.cycles);
+        let cost = |e: &Estimate| {
+            let split = if e.split == 1 { String::new() } else { format!(" split {}", e.split) };
+            format!("{}×{}{split} ≈ {} cycles", e.tile_m, e.tile_n, e.cycles)
+        };
         write!(f, "  choice         {}", cost(&self.estimate))?;
         if self.forced {
             return write!(f, ", forced by the caller");
@@ -226,7 +281,7 @@ mod tests {
         assert_eq!((plan.grid, plan.block, plan.cluster), ([3, 2, 3], [192, 1, 1], [1, 1, 1]));
         assert_eq!((plan.k_tiles(), plan.ldc(), plan.stages), (2, 136, 4));
         assert!(plan.dynamic_shared >= 4 * 55_296 && plan.dynamic_shared <= 232_448);
-        let [a, b1, b2] = plan.tensor_maps;
+        let [a, b1, b2] = plan.tensor_maps[..] else { panic!("three maps") };
         assert_eq!((a.operand, a.dims, a.box_dims), (Operand::A, [288, 300, 3], [256, 128, 1]));
         assert_eq!(
             (b1.operand, b1.dims, b1.strides),
@@ -244,7 +299,7 @@ mod tests {
         let text = Plan::choose(&Problem::new(256, 4096, 7168), 148).unwrap().to_string();
         for part in [
             "nvfp4_dual_gemm_sm100_128x64_f16 (sm_100f)",
-            "M 256, N 4096, K 7168, L 1; C in f16",
+            "M 256, N 4096, K 7168, L 1; A in nvfp4, C in f16",
             "30.065 GFLOP",
             "2 × 64 × 1 CTAs",
             "128 CTAs on 148 SMs, one per SM: 1 wave, 86 %",

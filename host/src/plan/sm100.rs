@@ -7,7 +7,7 @@ use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl, Output};
 use nvfp4_dual_gemm_device::tile::geometry::{Geometry, MMA_K, MMAS_PER_STAGE};
 
 use crate::error::{Error, Result};
-use crate::problem::{OutputType, Problem};
+use crate::problem::{ActivationType, OutputType, Problem};
 
 /// The target of these kernels: the family of compute capability 10.0 and 10.3.
 pub const ARCH: &str = "sm_100f";
@@ -16,7 +16,7 @@ pub const ARCH: &str = "sm_100f";
 pub const B200_SMS: u32 = 148;
 
 /// The grid's x and y (and z) may not exceed these.
-const MAX_GRID: [usize; 3] = [i32::MAX as usize, 65_535, 65_535];
+pub(super) const MAX_GRID: [usize; 3] = [i32::MAX as usize, 65_535, 65_535];
 
 /// Shared memory moves 128 bytes a cycle, reads and fills together.
 const SHARED_BYTES_PER_CYCLE: u64 = 128;
@@ -33,6 +33,8 @@ pub struct Estimate {
     pub tile_m: u32,
     /// C columns per CTA.
     pub tile_n: u32,
+    /// CTAs that share the K of one tile.
+    pub split: u32,
     /// CTAs in the grid.
     pub ctas: u64,
     /// Rounds that the SMs need for them, one CTA per SM at a time.
@@ -41,9 +43,22 @@ pub struct Estimate {
     pub cycles: u64,
 }
 
+/// These kernels multiply NVFP4 with NVFP4.
+pub(super) fn check(problem: &Problem) -> Result<()> {
+    if problem.activations == ActivationType::Nvfp4 {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: format!("A in {} on {ARCH}", problem.activations),
+        remedy: "quantise A to NVFP4; 16-bit activations are Hopper's",
+    })
+}
+
 /// The kernels for `output`, the widest tile first.
 pub(super) fn candidates(output: OutputType) -> impl Iterator<Item = &'static KernelDecl> {
-    KERNELS.iter().filter(move |kernel| kernel.arch == ARCH && kernel.output == device(output))
+    KERNELS
+        .iter()
+        .filter(move |kernel| kernel.arch == ARCH && kernel.output == Some(device(output)))
 }
 
 /// The kernel with exactly this tile.
@@ -89,7 +104,7 @@ pub(super) fn estimate(problem: &Problem, kernel: &KernelDecl, sm_count: u32) ->
         + k_steps * k_step_cycles(kernel)
         + u64::from(kernel.tile_n) * EPILOGUE_CYCLES_PER_COLUMN;
     let (tile_m, tile_n) = (kernel.tile_m, kernel.tile_n);
-    Estimate { tile_m, tile_n, ctas, waves, cycles: waves * cta }
+    Estimate { tile_m, tile_n, split: 1, ctas, waves, cycles: waves * cta }
 }
 
 /// Cycles for 64 elements along K: of the tensor core, or of shared memory if that takes longer.

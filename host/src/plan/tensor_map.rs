@@ -30,6 +30,8 @@ impl Operand {
 /// `CUtensorMapDataType`, as far as the kernels use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ElementType {
+    /// Bytes: packed 4-bit elements where the device has no type for them, two in each.
+    U8 = 0,
     /// Packed 4-bit elements that stay packed in shared memory: 16 of them in 8 bytes.
     U4x16Align8B = 13,
 }
@@ -38,6 +40,7 @@ impl ElementType {
     /// The driver's name without its prefix.
     pub fn name(self) -> &'static str {
         match self {
+            ElementType::U8 => "UINT8",
             ElementType::U4x16Align8B => "16U4_ALIGN8B",
         }
     }
@@ -50,6 +53,7 @@ impl ElementType {
     /// Bits of one element.
     pub fn bits(self) -> u64 {
         match self {
+            ElementType::U8 => 8,
             ElementType::U4x16Align8B => 4,
         }
     }
@@ -194,6 +198,27 @@ impl TensorMapSpec {
         }
     }
 
+    /// The same as bytes, for devices whose TMA has no 4-bit type: two elements are one.
+    pub fn e2m1_bytes(
+        operand: Operand,
+        k: usize,
+        rows: usize,
+        batches: usize,
+        box_rows: u32,
+    ) -> Self {
+        let map = Self::e2m1(operand, k, rows, batches, box_rows);
+        let [dim, dims @ ..] = map.dims;
+        let [size, box_rows, box_batches] = map.box_dims;
+        TensorMapSpec {
+            element: ElementType::U8,
+            dims: [dim / 2, dims[0], dims[1]],
+            box_dims: [size / 2, box_rows, box_batches],
+            // Stages along K follow each other at once: the neighbouring line is wanted next.
+            l2_promotion: L2Promotion::B256,
+            ..map
+        }
+    }
+
     /// Bytes that one box brings to shared memory, and adds to the barrier's count, also where it
     /// hangs over the tensor's edge.
     pub fn box_bytes(&self) -> u64 {
@@ -217,7 +242,8 @@ impl TensorMapSpec {
             require((1..=1 << 31).contains(&dim), format!("dims[{i}]"), dim, rule)?;
         }
         let rule = "even: two 4-bit elements share a byte";
-        require(self.dims[0].is_multiple_of(2), "dims[0]".into(), self.dims[0], rule)?;
+        let whole_bytes = (self.dims[0] * bits).is_multiple_of(8);
+        require(whole_bytes, "dims[0]".into(), self.dims[0], rule)?;
 
         let mut inner = self.dims[0] * bits / 8;
         for (i, &stride) in self.strides.iter().enumerate() {
@@ -251,7 +277,7 @@ impl TensorMapSpec {
             require((1..=8).contains(&step), field, step.into(), "from 1 to 8")?;
         }
         let fill = u64::from(self.oob_fill.driver_value());
-        let rule = "0 (zeros): 4-bit elements have no NaN";
+        let rule = "0 (zeros): these elements have no NaN";
         require(self.oob_fill == OobFill::Zeros, "oob_fill".into(), fill, rule)
     }
 }

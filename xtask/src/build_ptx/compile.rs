@@ -21,12 +21,20 @@ pub struct Target {
 
 impl Target {
     /// Every target that is shipped.
-    pub const ALL: &'static [Target] = &[Target {
-        arch: "sm_100f",
-        // `.block16` needs PTX 8.8, and LLVM would write the older version that sm_100 appeared in.
-        ptx_feature: "ptx88",
-        assembled_for: &["sm_100a", "sm_100f", "sm_103a", "sm_103f"],
-    }];
+    pub const ALL: &'static [Target] = &[
+        Target {
+            arch: "sm_100f",
+            // `.block16` needs PTX 8.8, and LLVM would write the older version that sm_100 appeared in.
+            ptx_feature: "ptx88",
+            assembled_for: &["sm_100a", "sm_100f", "sm_103a", "sm_103f"],
+        },
+        Target {
+            arch: "sm_90a",
+            // Bulk copies to `.shared::cta` need PTX 8.6.
+            ptx_feature: "ptx86",
+            assembled_for: &["sm_90a"],
+        },
+    ];
 
     /// Where the kernels' PTX is committed.
     pub fn path(self) -> PathBuf {
@@ -44,8 +52,8 @@ pub fn compile(rustc: &DeviceRustc, target: Target, features: &str) -> Result<St
     println!("compiling the device crate for {} …", target.arch);
     let folder = workspace::target().join("device").join(target.arch);
     let flags = format!(
-        "-C target-cpu={} -C target-feature=+{} -C linker=/bin/true",
-        target.arch, target.ptx_feature
+        "-C target-cpu={} -C target-feature=+{} -C linker=/bin/true --cfg device_arch=\"{}\"",
+        target.arch, target.ptx_feature, target.arch
     );
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -2,6 +2,8 @@
 
 mod cases;
 mod checkpoint;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod run;
 
 use std::path::PathBuf;
@@ -33,6 +35,9 @@ pub struct Options {
     /// GPU whose kernels are verified.
     #[arg(long, value_name = "ARCH", default_value = "sm_100f", value_parser = ["sm_100f"])]
     arch: String,
+    /// What the kernels run on: the emulator, or a CUDA device (built with the feature `cuda`).
+    #[arg(long, value_name = "BACKEND", default_value = "emulator", value_parser = ["emulator", "cuda"])]
+    backend: String,
     /// A shape instead of the standard set; may be repeated.
     #[arg(long, value_name = "M,N,K[,L]")]
     shape: Vec<ShapeArgument>,
@@ -66,6 +71,12 @@ pub fn run(options: &Options) -> Result<()> {
         (Some(path), Some(layer)) => checkpoint::cases(path, layer, options.rows)?,
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
+    if options.backend == "cuda" {
+        #[cfg(feature = "cuda")]
+        return cuda::run(&cases, start);
+        #[cfg(not(feature = "cuda"))]
+        bail!("verify: this xtask was built without the feature `cuda`: add `--features cuda`");
+    }
     let ptx = match &options.ptx {
         Some(path) => {
             let bytes =

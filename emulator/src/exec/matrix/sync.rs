@@ -1,6 +1,6 @@
 //! `mma.sync`: one warp multiplies what its registers hold.
 //!
-//! Floats of up to 32 bits are summed as `wgmma` sums them. Integers and single bits are exact.
+//! How floats of up to 32 bits are summed is told in [`fragment`]. Integers and single bits are exact.
 //! Assumed, not documented anywhere: an f64 result is a chain of fused multiply-adds in the order
 //! of k, starting from C.
 
@@ -56,6 +56,7 @@ pub(super) fn multiply(
         accumulate: true,
         half: op.d_format == MatrixFormat::F16,
         saturate: op.satfinite,
+        narrow: false,
     };
     let mut d = product.columns(&c);
     match op.b1_and {

@@ -72,6 +72,7 @@ pub(super) fn issue(
         accumulate: accumulate != 0,
         half: op.d_format == MatrixFormat::F16,
         saturate: op.satfinite,
+        narrow: fragment::element_bytes(a) == 1,
     };
     let major = |transposed: bool, element| {
         transposed.then(|| (fragment::element_bytes(element), op.shape.k))

@@ -51,6 +51,15 @@ pub(super) fn add_odd(a: f64, b: f64) -> f64 {
     to_odd(sum, sum_error(a, b, sum))
 }
 
+/// An exact sum that is zero has the sign of its terms, or else that of the direction.
+fn sum(rounding: Rounding, a: f64, b: f64) -> f64 {
+    let sum = add_odd(a, b);
+    if sum == 0.0 && rounding == Rounding::Rm && a.is_sign_negative() != b.is_sign_negative() {
+        return -0.0;
+    }
+    sum
+}
+
 fn div_odd(a: f64, b: f64) -> f64 {
     let quotient = a / b;
     // The sign of the remainder, seen from the quotient's side.
@@ -247,8 +256,8 @@ fn element_binary(op: FloatOp2, ty: Float, mode: FloatMode, a: u32, b: u32) -> u
     }
     let (x, y) = (decode(ty, mode, a), decode(ty, mode, b));
     let value = match op {
-        FloatOp2::Add => add_odd(x, y),
-        FloatOp2::Sub => add_odd(x, -y),
+        FloatOp2::Add => sum(mode.rounding, x, y),
+        FloatOp2::Sub => sum(mode.rounding, x, -y),
         FloatOp2::Mul => x * y,
         _ => div_odd(x, y),
     };
@@ -343,7 +352,7 @@ pub(super) fn fma(
         let element = split(ty).0;
         each(ty, [a[lane], b[lane], c[lane]], |operands| {
             let [a, b, c] = operands.map(|bits| decode(element, mode, bits));
-            encode(element, mode, add_odd(a * b, c))
+            encode(element, mode, sum(mode.rounding, a * b, c))
         })
     });
     file.put(d, width, &value)

@@ -143,12 +143,25 @@ fn gather_takes_four_rows() {
 }
 
 #[test]
+fn a_copy_starts_at_a_multiple_of_sixteen_bytes() {
+    let mut map = nvfp4();
+    map.element = ElementType::Float32;
+    let first = |column: i32| {
+        let mut at = vec![0; map.rank];
+        at[0] = column;
+        map.check_coordinates(&at).is_ok()
+    };
+    assert!(first(4) && first(-4));
+    assert!(!first(5) && !first(-2));
+}
+
+#[test]
 fn nan_fill() {
     let mut map = nvfp4();
     assert_eq!(map.fill_pattern(), [0; 8]);
     map.oob_fill = OobFill::Nan;
     map.element = ElementType::Float16;
-    assert_eq!(map.fill_pattern(), [0xFF, 0x7F, 0xFF, 0x7F, 0xFF, 0x7F, 0xFF, 0x7F]);
+    assert_eq!(map.fill_pattern(), [0xF7, 0x7F, 0xF7, 0x7F, 0xF7, 0x7F, 0xF7, 0x7F]);
 }
 
 /// The definition, one element at a time: shared byte → global byte.
@@ -205,6 +218,8 @@ proptest! {
             ..Default::default()
         };
         prop_assert_eq!(map.validate(), Ok(()));
+        // A copy starts at a multiple of 16 bytes.
+        let c = [c[0] * (128 / element.bits() as i32), c[1], c[2]];
         let want = element_by_element(&map, &c);
         let mut got = HashMap::new();
         for piece in map.pieces(&c[..rank]).unwrap() {

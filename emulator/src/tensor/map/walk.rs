@@ -18,8 +18,8 @@ impl TensorMap {
     /// Checks that a copy may start at these coordinates.
     ///
     /// # Errors
-    /// When the number of coordinates is not the rank, or the innermost one splits a group of
-    /// sub-byte elements.
+    /// When the number of coordinates is not the rank, or the innermost one does not start at a
+    /// multiple of 16 bytes.
     pub fn check_coordinates(&self, coordinates: &[i32]) -> Result<(), String> {
         if coordinates.len() != self.rank {
             return Err(format!(
@@ -31,7 +31,9 @@ impl TensorMap {
         let multiple = match self.element {
             ElementType::Packed4 => 16,
             ElementType::Padded4 | ElementType::Padded6 => 128,
-            _ => 1,
+            // The copy starts at a multiple of 16 bytes: an H200 takes anything else for an illegal
+            // instruction.
+            element => 128 / element.bits() as i32,
         };
         if coordinates[0] % multiple != 0 {
             return Err(format!(

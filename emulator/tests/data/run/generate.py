@@ -10,7 +10,7 @@ import struct
 from fractions import Fraction
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HEAD = ".version 8.6\n.target sm_90a\n.address_size 64\n"
+HEAD = ".version 8.7\n.target sm_90a\n.address_size 64\n"
 WRITTEN = []
 
 
@@ -76,6 +76,7 @@ class Program:
         return lcg(seed, low, high, count)
 
     def map(self, name, buffer, ty, dims, strides, box, swizzle=0, fill="zero", steps=None):
+        ty = {"e4m3": "b8", "e5m2": "b8"}.get(ty, ty)
         rank = len(dims)
         numbers = dims + strides + box + (steps or [1] * rank)
         self.lines.append(
@@ -671,10 +672,16 @@ def main():
     integers()
     floats()
     conversions()
-    pass
+    import generate_machine
 
+    generate_machine.everything()
+    import generate_sums
+
+    generate_sums.sums()
     print(len(WRITTEN), "programs")
 
 
 if __name__ == "__main__":
-    main()
+    import generate
+
+    generate.main()

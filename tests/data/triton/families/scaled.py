@@ -49,11 +49,11 @@ def scales(nv, seed, rows):
 KINDS = {"e2m1": "u8", "e4m3": "fp8e4nv", "e5m2": "fp8e5"}
 
 
-def operands(a_format, b_format, nv, seed, n):
+def operands(a_format, b_format, nv, seed, n, m=M):
     """Stored A and B, their scales, and A·Bᵀ."""
-    a, a_stored = elements(a_format, seed, M)
+    a, a_stored = elements(a_format, seed, m)
     b, b_stored = elements(b_format, seed + 1, n)
-    a_scale, table, block = scales(nv, seed + 2, M)
+    a_scale, table, block = scales(nv, seed + 2, m)
     b_scale, _, _ = scales(nv, seed + 3, n)
     want = (scaled(a, TABLES[a_format], table[a_scale], block)
             @ scaled(b, TABLES[b_format], table[b_scale], block).T)

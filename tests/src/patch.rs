@@ -1,4 +1,5 @@
-//! Small changes to one kernel of a PTX module.
+//! Small changes to one kernel of a PTX module, written by hand. They panic where they find no place:
+//! a mistake that cannot be made would go unnoticed.
 
 /// A module taken apart at one of its kernels. Lines are trimmed.
 pub struct Kernel {

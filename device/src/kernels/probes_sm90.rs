@@ -1,0 +1,80 @@
+//! Probes of the wrappers that only the sm_90 kernels use: see `probes.rs`. Never launched.
+
+use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
+use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, sreg, sync, wgmma};
+
+/// Keeps a result alive without an instruction of ours.
+unsafe fn keep<T>(out: *mut T, value: T) {
+    // SAFETY: never launched.
+    unsafe { out.write_volatile(value) }
+}
+
+/// Writes `pub unsafe extern "ptx-kernel" fn name(arguments) { body }` for each probe.
+macro_rules! probes {
+    ($($name:ident($($argument:ident: $type:ty),*) $body:expr;)*) => {$(
+        /// Probe of one wrapper.
+        ///
+        /// # Safety
+        /// Never launched.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "ptx-kernel" fn $name($($argument: $type),*) {
+            #[allow(unused_unsafe)]
+            // SAFETY: never launched.
+            unsafe { $body }
+        }
+    )*};
+}
+
+probes! {
+    probe_cluster_ctarank(out: *mut u32) keep(out, cluster::cluster_ctarank());
+    probe_cluster_nctarank(out: *mut u32) keep(out, cluster::cluster_nctarank());
+    probe_mapa(out: *mut u32, at: u32, rank: u32) keep(out, cluster::mapa(SharedAddr(at), rank).0);
+    probe_barrier_cluster_arrive() cluster::barrier_cluster_arrive();
+    probe_barrier_cluster_arrive_relaxed() cluster::barrier_cluster_arrive_relaxed();
+    probe_barrier_cluster_wait() cluster::barrier_cluster_wait();
+    probe_ld_shared_cluster_v4_f32(out: *mut [f32; 4], at: u32)
+        keep(out, cluster::ld_shared_cluster_v4_f32(SharedAddr(at)));
+    probe_setmaxnreg_dec() control::setmaxnreg_dec::<40>();
+    probe_setmaxnreg_inc() control::setmaxnreg_inc::<232>();
+    probe_griddepcontrol_wait() control::griddepcontrol_wait();
+    probe_griddepcontrol_launch_dependents() control::griddepcontrol_launch_dependents();
+    probe_nctaid_x(out: *mut u32) keep(out, sreg::nctaid_x());
+    probe_nctaid_y(out: *mut u32) keep(out, sreg::nctaid_y());
+    probe_rcp_approx_ftz_f32(out: *mut f32, a: f32) keep(out, math::rcp_approx_ftz_f32(a));
+    probe_lop3_b32(out: *mut u32, a: u32, b: u32, c: u32)
+        keep(out, math::lop3_b32::<0xca>(a, b, c));
+    probe_mul_rn_f16x2(out: *mut u32, a: u32, b: u32) keep(out, math::mul_rn_f16x2(a, b));
+    probe_mul_rn_bf16x2(out: *mut u32, a: u32, b: u32) keep(out, math::mul_rn_bf16x2(a, b));
+    probe_mbarrier_arrive(at: u32) mbarrier::mbarrier_arrive(SharedAddr(at));
+    probe_ld_shared_v2_b32(out: *mut [u32; 2], at: u32)
+        keep(out, memory::ld_shared_v2_b32(SharedAddr(at)));
+    probe_st_shared_f32(at: u32, v: f32) memory::st_shared_f32(SharedAddr(at), v);
+    probe_ld_global_nc_b32(out: *mut u32, at: u64) keep(out, memory::ld_global_nc_b32(at));
+    probe_ld_global_nc_v4_b32(out: *mut [u32; 4], at: u64)
+        keep(out, memory::ld_global_nc_v4_b32(at));
+    probe_bar_sync() sync::bar_sync::<1, 256>();
+
+    probe_wgmma_fence() wgmma::wgmma_fence();
+    probe_wgmma_commit_group() wgmma::wgmma_commit_group();
+    probe_wgmma_wait_group() wgmma::wgmma_wait_group::<1>();
+    probe_wgmma_m64n8k16_f16(d: *mut [f32; 4], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n8k16_f16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n16k16_f16(d: *mut [f32; 8], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n16k16_f16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n32k16_f16(d: *mut [f32; 16], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n32k16_f16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n64k16_f16(d: *mut [f32; 32], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n64k16_f16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n128k16_f16(d: *mut [f32; 64], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n128k16_f16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n8k16_bf16(d: *mut [f32; 4], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n8k16_bf16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n16k16_bf16(d: *mut [f32; 8], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n16k16_bf16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n32k16_bf16(d: *mut [f32; 16], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n32k16_bf16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n64k16_bf16(d: *mut [f32; 32], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n64k16_bf16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+    probe_wgmma_m64n128k16_bf16(d: *mut [f32; 64], a0: u32, a1: u32, a2: u32, a3: u32, b: u32)
+        wgmma::wgmma_m64n128k16_bf16(&mut *d, [a0, a1, a2, a3], Sm90SmemDescriptor::k_major_128b(b));
+}

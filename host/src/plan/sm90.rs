@@ -1,0 +1,250 @@
+//! Hopper's candidates: how many tokens per tile, and how many CTAs share the K of a tile.
+//!
+//! The estimate ranks candidates by cycles; its constants were fitted to measurements on an H200
+//! (see docs/hopper.md).
+
+use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl, SM90_EXPAND_TOKENS};
+use nvfp4_dual_gemm_device::tile::sm90::{STAGE_K, Sm90Geometry};
+
+use super::sm100::{Estimate, MAX_GRID};
+use super::tensor_map::{Operand, TensorMapSpec};
+use super::{Before, Plan};
+use crate::error::{Error, Result};
+use crate::problem::{ActivationType, Problem};
+
+/// The target of these kernels.
+pub const ARCH: &str = "sm_90a";
+
+/// SMs of an H200, and of an H100 in SXM form.
+pub const H200_SMS: u32 = 132;
+
+/// CTAs of a cluster that any device with clusters can run together.
+pub const MAX_SPLIT: u32 = 8;
+
+/// From the start of a CTA to its first MMA, and from its last to the end.
+const FIXED_CYCLES: u64 = 6_000;
+/// Decoding a thread's share of one 64 × 16 piece of weights.
+const DECODE_CYCLES: u64 = 30;
+/// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
+const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
+/// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
+const LOAD_CYCLES_PER_ROW: u64 = 15;
+/// Exchange and epilogue, per token of the tile.
+const EPILOGUE_CYCLES_PER_TOKEN: u64 = 24;
+
+/// Tokens per tile that there are kernels for.
+pub const TOKENS: [u32; 5] = [8, 16, 32, 64, 128];
+
+fn kernel(problem: &Problem, tokens: u32) -> Result<&'static KernelDecl> {
+    let half = match problem.activations {
+        ActivationType::Nvfp4 | ActivationType::F16 => "_f16",
+        ActivationType::Bf16 => "_bf16",
+    };
+    let found = KERNELS.iter().find(|kernel| {
+        kernel.arch == ARCH && kernel.tile_m == tokens && kernel.name.ends_with(half)
+    });
+    found.ok_or_else(|| Error::NoKernel {
+        arch: ARCH,
+        tile_m: tokens,
+        tile_n: Sm90Geometry::new(TOKENS[0]).rows,
+        output: problem.output.name(),
+        available: TOKENS.map(|t| format!("{t}×{}", Sm90Geometry::new(t).rows)).join(", "),
+    })
+}
+
+/// The plan with the fewest estimated cycles on a Hopper device with `sm_count` SMs.
+///
+/// The tile has as many tokens as there are, up to 128, so that little of the tensor core's work is
+/// for nobody. K is split where the tiles alone would leave SMs idle.
+///
+/// # Errors
+/// A problem outside the rules, or one for which no tile gives a legal grid.
+pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
+    problem.check()?;
+    if sm_count == 0 {
+        return Err(Error::Dimension {
+            dimension: "sm_count",
+            value: 0,
+            rule: "at least 1",
+            remedy: "an H200 has 132 SMs",
+        });
+    }
+    let mut estimates = Vec::new();
+    for tokens in TOKENS {
+        for split in 1..=MAX_SPLIT.min(k_tiles(problem)) {
+            estimates.push(estimate(problem, tokens, split, sm_count));
+        }
+    }
+    estimates.sort_by_key(|e| (e.cycles, e.split, u32::MAX - e.tile_m));
+    let mut refusal = None;
+    for (i, best) in estimates.iter().enumerate() {
+        match build(problem, best.tile_m, best.split, sm_count) {
+            Ok(plan) => {
+                let others = estimates[i + 1..].iter().take(3).copied().collect();
+                return Ok(Plan { rejected: others, forced: false, ..plan });
+            }
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    Err(refusal.expect("there are candidates"))
+}
+
+/// The plan with exactly this many tokens per tile and CTAs per tile, whatever it costs.
+///
+/// # Errors
+/// A problem outside the rules, a tile that no kernel has, a split that is not from 1 to 8 or is
+/// more than there are stages of 256 along K, a grid that is not legal.
+pub fn with_tile(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Plan> {
+    problem.check()?;
+    build(problem, tokens, split, sm_count)
+}
+
+fn build(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Plan> {
+    let kernel = kernel(problem, tokens)?;
+    if split == 0 || split > MAX_SPLIT || split > k_tiles(problem) {
+        return Err(Error::Dimension {
+            dimension: "split",
+            value: split as usize,
+            rule: "from 1 to 8, and at most the number of 256-element stages along K",
+            remedy: "take a smaller split",
+        });
+    }
+    let Problem { n, k, l, .. } = *problem;
+    let tensor_maps = [Operand::B1, Operand::B2]
+        .map(|operand| TensorMapSpec::e2m1_bytes(operand, k, n, l, kernel.tile_n));
+    for map in &tensor_maps {
+        map.check()?;
+    }
+    let grid = grid(problem, kernel, split)?;
+    let before = Before {
+        kernel: SM90_EXPAND_TOKENS.name,
+        grid: [k_tiles(problem), grid[1], grid[2]],
+        block: [8 * tokens, 1, 1],
+        workspace: problem.m.div_ceil(tokens as usize)
+            * l
+            * (k_tiles(problem) * STAGE_K) as usize
+            * tokens as usize
+            * 2,
+    };
+    Ok(Plan {
+        problem: *problem,
+        kernel: kernel.name,
+        arch: kernel.arch,
+        tile: [kernel.tile_m, kernel.tile_n, kernel.tile_k],
+        stages: kernel.stages,
+        grid,
+        block: kernel.block,
+        cluster: [split, 1, 1],
+        dynamic_shared: kernel.dynamic_shared,
+        tensor_maps: tensor_maps.to_vec(),
+        before: Some(before),
+        sm_count,
+        estimate: estimate(problem, tokens, split, sm_count),
+        rejected: Vec::new(),
+        forced: true,
+    })
+}
+
+fn k_tiles(problem: &Problem) -> u32 {
+    problem.k.div_ceil(STAGE_K as usize).min(u32::MAX as usize) as u32
+}
+
+/// Tiles along N times the CTAs of each, tiles along M, batches.
+fn grid(problem: &Problem, kernel: &KernelDecl, split: u32) -> Result<[u32; 3]> {
+    let counts = [
+        problem.n.div_ceil(kernel.tile_n as usize).saturating_mul(split as usize),
+        problem.m.div_ceil(kernel.tile_m as usize),
+        problem.l,
+    ];
+    let axes = ["x (tiles along N, times the split)", "y (tiles along M)", "z (batches)"];
+    let remedies = ["split N", "take wider tiles, or split M", "split the batch"];
+    for (i, &value) in counts.iter().enumerate() {
+        if value > MAX_GRID[i] {
+            let (axis, limit, remedy) = (axes[i], MAX_GRID[i], remedies[i]);
+            return Err(Error::Grid { axis, value, limit, remedy });
+        }
+    }
+    // Each is at most 2^31 − 1.
+    Ok(counts.map(|count| count as u32))
+}
+
+/// Clusters of `split` CTAs that run at once, one CTA on an SM. A cluster stays within one part of
+/// the chip, so that large ones leave SMs unused: these are what the driver says of an H200.
+fn clusters_at_once(split: u32, sm_count: u32) -> u64 {
+    const OF_132: [u64; 8] = [132, 66, 39, 30, 22, 17, 15, 15];
+    (OF_132[split as usize - 1] * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
+}
+
+fn estimate(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Estimate {
+    let geometry = Sm90Geometry::new(tokens);
+    let tiles = problem.n.div_ceil(geometry.rows as usize) as u64
+        * problem.m.div_ceil(tokens as usize) as u64
+        * problem.l as u64;
+    let at_once = clusters_at_once(split, sm_count);
+    let waves = tiles.div_ceil(at_once);
+    let stages = u64::from(k_tiles(problem).div_ceil(split));
+    let mmas = u64::from(geometry.rows / 4);
+    let mma = mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128);
+    // Fewer busy SMs have more of the memory's bandwidth each.
+    let busy = tiles.min(at_once) * u64::from(split);
+    let load = LOAD_CYCLES_PER_ROW * u64::from(geometry.rows) * busy / u64::from(sm_count);
+    let exchange = u64::from(tokens) * EPILOGUE_CYCLES_PER_TOKEN * u64::from(split.min(2));
+    let cta = FIXED_CYCLES + stages * mma.max(load) + exchange;
+    let ctas = tiles * u64::from(split);
+    Estimate { tile_m: tokens, tile_n: geometry.rows, split, ctas, waves, cycles: waves * cta }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::OutputType;
+
+    #[test]
+    fn tiles_fit_the_tokens_and_splits_fill_the_device() {
+        for (m, tokens, split) in [
+            (1, 8, 2),
+            (16, 16, 2),
+            (32, 32, 2),
+            (64, 64, 2),
+            (128, 64, 1),
+            (256, 128, 2),
+            (512, 128, 1),
+            (4096, 128, 1),
+        ] {
+            let plan = choose(&Problem::new(m, 4096, 7168), H200_SMS).unwrap();
+            assert_eq!((plan.tile[0], plan.cluster[0]), (tokens, split), "{plan}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_plan() {
+        let problem = Problem::new(300, 136, 544)
+            .with_batch(3)
+            .with_output(OutputType::Bf16)
+            .with_activations(ActivationType::Bf16);
+        let plan = with_tile(&problem, 64, 2, H200_SMS).unwrap();
+        assert_eq!((plan.kernel, plan.arch), ("nvfp4_dual_gemm_sm90_64x64_bf16", "sm_90a"));
+        assert_eq!((plan.grid, plan.block, plan.cluster), ([6, 5, 3], [288, 1, 1], [2, 1, 1]));
+        let [b1, b2] = plan.tensor_maps[..] else { panic!("two maps") };
+        assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 64, 1]));
+        assert_eq!(b2, TensorMapSpec { operand: Operand::B2, ..b1 });
+        let text = plan.to_string();
+        for part in ["split the K", "two warpgroups", "UINT8", "forced", "A in bf16"] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let text = |result: Result<Plan>| result.unwrap_err().to_string();
+        let problem = Problem::new(1, 8, 32);
+        assert!(text(with_tile(&problem, 24, 1, H200_SMS)).contains("24×64"));
+        assert!(text(with_tile(&problem, 8, 2, H200_SMS)).contains("split = 2"));
+        assert!(text(choose(&problem, 0)).contains("sm_count"));
+        assert!(text(choose(&Problem::new(1, 8, 31), H200_SMS)).contains("K = 31"));
+        let on = |capability| Plan::for_device(&problem, capability, 132);
+        assert_eq!(on((9, 0)).unwrap().arch, "sm_90a");
+        assert_eq!(on((10, 3)).unwrap().arch, "sm_100f");
+        assert!(text(on((8, 9))).contains("8.9"));
+    }
+}
