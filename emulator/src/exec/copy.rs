@@ -60,7 +60,8 @@ pub(super) fn execute(
             let mut clocks = None;
             if let Some(races) = &mut space.races {
                 for &(lane, rank, offset) in &barriers {
-                    races.use_barrier((rank, offset), true, at.lane(lane))?;
+                    // Not the async proxy's: `cp.async` is generic.
+                    races.use_barrier((rank, offset), false, at.lane(lane))?;
                 }
                 clocks = Some(Box::new(races.copies_so_far(at.active)));
             }
