@@ -7,6 +7,11 @@
 //! Asynchronous work (bulk copies, tensor-core instructions, barrier arrivals) is queued when it is
 //! issued and completes later, in an order drawn from a seed. Registers, shared memory, tensor
 //! memory and global memory that nobody wrote are faults when read.
+//!
+//! In reading order: [`parse`] and [`decode`] (text to typed instructions), [`machine`] (memories,
+//! barriers, warps, and the clocks that find races), [`numeric`] and [`tensor`] (number formats,
+//! descriptors and matrix arithmetic, without state), [`exec`] (one instruction for one warp),
+//! [`asyncs`] (what is under way), [`run`] (launches and schedules), [`trace`], [`launch_file`].
 
 pub mod asyncs;
 pub mod decode;
