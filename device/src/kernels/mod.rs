@@ -1,12 +1,13 @@
 //! The entry points: one declaration per kernel, used by the compiler of the PTX (which writes the
 //! launch bounds into it) and by the host's launch.
 
-// `device_arch` is set by `cargo xtask build-ptx`: each target has the kernels that are its own.
+// `device_arch` is set by `cargo xtask build-ptx`, `compute_100` by rust-cuda: each target has the
+// kernels that are its own.
 #[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_100f"))]
 pub mod probes;
 #[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_90a"))]
 pub mod probes_sm90;
-#[cfg(all(target_arch = "nvptx64", device_arch = "sm_100f"))]
+#[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_nvfp4_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_expand_tokens;
