@@ -1,74 +1,15 @@
 //! A small warp-specialised NVFP4 GEMM, as it should be and with one mistake at a time.
 
 mod common;
+mod nvfp4;
 
 use common::{Bench, fault, one_cta, params};
+use nvfp4::{K, TILES, map, matrix};
 use ptx_emulator::error::{Ending, FaultKind};
-use ptx_emulator::tensor::map::{ElementType, TensorMap};
-use ptx_emulator::tensor::swizzle::Swizzle;
 
 const PTX: &str = include_str!("data/run/nvfp4_tile.ptx");
 const M: usize = 128;
 const N: usize = 64;
-/// More tiles of K than the ring has stages, twice over.
-const TILES: usize = 5;
-const K: usize = TILES * 256;
-
-/// A small generator, so that the test owns its data.
-struct Lcg(u64);
-
-impl Lcg {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        self.0 >> 33
-    }
-}
-
-const E2M1: [f64; 16] =
-    [0., 0.5, 1., 1.5, 2., 3., 4., 6., -0., -0.5, -1., -1.5, -2., -3., -4., -6.];
-
-struct Matrix {
-    packed: Vec<u8>,
-    scales: Vec<u8>,
-    values: Vec<f64>,
-}
-
-/// Random codes and scales of 0.5, 1 and 2: all sums are exact in f32.
-fn matrix(rows: usize, seed: u64) -> Matrix {
-    let mut random = Lcg(seed);
-    let codes: Vec<u8> = (0..rows * K).map(|_| (random.next() % 16) as u8).collect();
-    let mut scales = vec![0x38; 128 * K / 16];
-    let mut values = vec![0.; rows * K];
-    for row in 0..rows {
-        for block in 0..K / 16 {
-            let power = (random.next() % 3) as u8;
-            let at = block / 4 * 512 + row % 32 * 16 + row / 32 * 4 + block % 4;
-            scales[at] = 0x30 + 8 * power;
-            for k in block * 16..block * 16 + 16 {
-                let code = codes[row * K + k];
-                values[row * K + k] = E2M1[usize::from(code)] * f64::from(1u32 << power) / 2.;
-            }
-        }
-    }
-    let packed = codes.chunks(2).map(|pair| pair[0] | pair[1] << 4).collect();
-    Matrix { packed, scales, values }
-}
-
-fn map(base: u64, rows: usize) -> [u8; 128] {
-    let mut map = TensorMap {
-        base,
-        element: ElementType::Packed4,
-        rank: 2,
-        swizzle: Swizzle::B128,
-        element_strides: [1; 5],
-        ..TensorMap::default()
-    };
-    map.dims[..2].copy_from_slice(&[K as u64, rows as u64]);
-    map.strides[0] = K as u64 / 2;
-    map.box_dims[..2].copy_from_slice(&[256, rows as u32]);
-    map.validate().unwrap();
-    map.encode()
-}
 
 /// Runs `ptx`; `Ok(true)` when the result is right.
 fn run(ptx: &str, seed: u64) -> Result<bool, Ending> {
@@ -76,8 +17,8 @@ fn run(ptx: &str, seed: u64) -> Result<bool, Ending> {
     let (a, b) = (matrix(M, 1), matrix(N, 2));
     let a_at = bench.buffer("a", &a.packed);
     let b_at = bench.buffer("b", &b.packed);
-    let map_a = bench.buffer("map of a", &map(a_at, M));
-    let map_b = bench.buffer("map of b", &map(b_at, N));
+    let map_a = bench.buffer("map of a", &map(a_at, M, 128));
+    let map_b = bench.buffer("map of b", &map(b_at, N, N as u32));
     let scales_a = bench.buffer("scales of a", &a.scales);
     let scales_b = bench.buffer("scales of b", &b.scales);
     let result = bench.empty("result", M * N * 4);

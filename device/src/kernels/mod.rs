@@ -3,6 +3,8 @@
 
 // `device_arch` is set by `cargo xtask build-ptx`, `compute_100` by rust-cuda: each target has the
 // kernels that are its own.
+#[cfg(all(target_arch = "nvptx64", feature = "probes"))]
+mod probe;
 #[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_100f"))]
 pub mod probes;
 #[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_90a"))]

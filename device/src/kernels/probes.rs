@@ -1,34 +1,13 @@
 //! One entry point per wrapper, for comparing each with the one instruction it stands for. Never
 //! launched.
 
+use super::probe::{keep, probes};
 use crate::descriptor::instr_mxf4::{Mxf4Element, Mxf4InstrDescriptor, Mxf4Scale};
 use crate::descriptor::smem_sm100::Sm100SmemDescriptor;
 use crate::ptx::{SharedAddr, TmemAddr, control, math, mbarrier, memory, sreg, sync, tcgen05, tma};
 
 const IDESC: Mxf4InstrDescriptor =
     Mxf4InstrDescriptor::new(128, 128, Mxf4Element::E2M1, Mxf4Scale::Ue4m3);
-
-/// Keeps a result alive without an instruction of ours.
-unsafe fn keep<T>(out: *mut T, value: T) {
-    // SAFETY: never launched.
-    unsafe { out.write_volatile(value) }
-}
-
-/// Writes `pub unsafe extern "ptx-kernel" fn name(arguments) { body }` for each probe.
-macro_rules! probes {
-    ($($name:ident($($argument:ident: $type:ty),*) $body:expr;)*) => {$(
-        /// Probe of one wrapper.
-        ///
-        /// # Safety
-        /// Never launched.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "ptx-kernel" fn $name($($argument: $type),*) {
-            #[allow(unused_unsafe)]
-            // SAFETY: never launched.
-            unsafe { $body }
-        }
-    )*};
-}
 
 probes! {
     probe_tid_x(out: *mut u32) keep(out, sreg::tid_x());

@@ -1,29 +1,8 @@
 //! Probes of the wrappers that only the sm_90 kernels use: see `probes.rs`. Never launched.
 
+use super::probe::{keep, probes};
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
 use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, sreg, sync, wgmma};
-
-/// Keeps a result alive without an instruction of ours.
-unsafe fn keep<T>(out: *mut T, value: T) {
-    // SAFETY: never launched.
-    unsafe { out.write_volatile(value) }
-}
-
-/// Writes `pub unsafe extern "ptx-kernel" fn name(arguments) { body }` for each probe.
-macro_rules! probes {
-    ($($name:ident($($argument:ident: $type:ty),*) $body:expr;)*) => {$(
-        /// Probe of one wrapper.
-        ///
-        /// # Safety
-        /// Never launched.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "ptx-kernel" fn $name($($argument: $type),*) {
-            #[allow(unused_unsafe)]
-            // SAFETY: never launched.
-            unsafe { $body }
-        }
-    )*};
-}
 
 probes! {
     probe_cluster_ctarank(out: *mut u32) keep(out, cluster::cluster_ctarank());
