@@ -1,7 +1,7 @@
 //! The grouped kernels on the emulator: every tile, both operations, both forms, both outputs.
 
 use nvfp4_dual_gemm::grouped::launch::run_with_any_offsets;
-use nvfp4_dual_gemm::grouped::{Experts, GroupedPlan, Operation, run};
+use nvfp4_dual_gemm::grouped::{Experts, GroupedPlan, Operation, TwoPass, run};
 use nvfp4_dual_gemm::{OutputType, ptx};
 use nvfp4_dual_gemm_tests::data::DataKind;
 use nvfp4_dual_gemm_tests::emulated::{Emulated, Module};
@@ -85,5 +85,23 @@ fn offsets_that_are_wrong_write_nothing_beyond() {
             let verdict = grouped.judge(&c.unwrap_or_else(|error| panic!("{offsets:?}: {error}")));
             assert!(verdict.passed(), "{offsets:?}: {verdict:?}");
         }
+    }
+}
+
+#[test]
+fn two_passes_give_the_same_bits() {
+    let module = Emulated::parse(ptx::SM_100F).unwrap();
+    let sizes = [(70, 136, 544, 1), (0, 8, 32, 1), (1, 8, 160, 2)];
+    let (operation, kind) = (Operation::DualGemm, DataKind::Quantised);
+    let listed = Grouped::listed(operation, &sizes, kind, OutputType::Bf16, 1).unwrap();
+    let experts = Experts { experts: 3, rows: 90, n: 72, k: 96 };
+    let output = OutputType::F16;
+    let experts = Grouped::experts(operation, experts, &[0, 3, 3, 80], kind, output, 3).unwrap();
+    for grouped in [listed, experts] {
+        let plan = TwoPass::choose(&grouped.problem, SMS).unwrap();
+        let c = grouped.with_inputs(|x| plan.run(&mut Emulated::new(2), &module, x)).unwrap();
+        // The verdict is bit for bit, as the fused kernel's.
+        let verdict = grouped.judge(&c);
+        assert!(verdict.passed(), "{verdict:?}");
     }
 }

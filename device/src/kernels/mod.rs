@@ -13,13 +13,15 @@ pub mod probes_sm90;
 pub mod sm100_nvfp4_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_nvfp4_grouped_gemm;
+#[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
+pub mod sm100_silu_mul;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_expand_tokens;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_nvfp4_dual_gemm;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
-use crate::tile::group_schedule::TILE_WEIGHTS;
+use crate::tile::group_schedule::{SILU_MUL_THREADS, TILE_WEIGHTS};
 use crate::tile::grouped::{GroupedGeometry, GroupedSmemMap};
 use crate::tile::sm90::{EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap};
 use crate::tile::smem_map::SmemMap;
@@ -106,6 +108,20 @@ pub const GROUPED_DUAL_GEMM: [KernelDecl; 4] = [
     grouped("nvfp4_grouped_dual_gemm_sm100_128x128", 128, 2),
 ];
 
+/// The element-wise second pass after two plain products. It has no tile of C.
+pub const SILU_MUL: KernelDecl = KernelDecl {
+    name: "nvfp4_silu_mul_sm100",
+    arch: "sm_100f",
+    block: [SILU_MUL_THREADS, 1, 1],
+    cluster: [1, 1, 1],
+    dynamic_shared: 0,
+    tile_m: 0,
+    tile_n: 0,
+    tile_k: 0,
+    stages: 0,
+    output: None,
+};
+
 /// Flag of the sm_90 kernels: C is bf16, not f16.
 pub const SM90_FLAG_BF16_OUTPUT: u32 = 1;
 /// Flag of the sm_90 kernels: A is 16-bit, of the type that the kernel multiplies, and has no scales.
@@ -156,6 +172,7 @@ pub const KERNELS: &[KernelDecl] = &[
     GROUPED_DUAL_GEMM[1],
     GROUPED_DUAL_GEMM[2],
     GROUPED_DUAL_GEMM[3],
+    SILU_MUL,
     sm90("nvfp4_dual_gemm_sm90_8x64_f16", 8),
     sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16),
     sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32),

@@ -52,6 +52,13 @@ pub const FLAG_BF16: u32 = 1;
 /// Flag of the grouped kernels: C is f32, not f16.
 pub const FLAG_F32: u32 = 2;
 
+/// Bytes of a segment of the element-wise second pass.
+pub const SEGMENT_BYTES: u32 = 32;
+/// Threads per CTA of the second pass.
+pub const SILU_MUL_THREADS: u32 = 256;
+/// Elements that a thread of the second pass takes at a time.
+pub const SILU_MUL_ELEMENTS: u32 = 8;
+
 /// Tiles along the rows of a group.
 pub const fn row_tiles(rows: u32, tokens: u32) -> u32 {
     rows.div_ceil(tokens)

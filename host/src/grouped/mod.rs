@@ -17,7 +17,9 @@ pub mod launch;
 pub mod plan;
 pub mod problem;
 pub mod table;
+pub mod two_pass;
 
 pub use launch::{GroupAddresses, GroupedInputs, Prepared, run};
 pub use plan::GroupedPlan;
 pub use problem::{Experts, Group, GroupedProblem, Groups, Operation, check_offsets};
+pub use two_pass::TwoPass;
