@@ -166,9 +166,8 @@ const TURNS: &str = "mul.wide.u32 %rd5, %r2, 4; add.u64 %rd5, %rd5, %rd3; @%p1 b
 #[test]
 fn ctas_take_turns() {
     fine(TURNS, 1);
-    let polite =
-        TURNS.replace("st.release.gpu", "red.release.gpu").replace("[%rd5], 1", "[%rd5], 1");
-    fine(&polite.replace("red.release.gpu.global.u32", "red.release.gpu.global.add.u32"), 1);
+    let add = TURNS.replace("st.release.gpu.global.u32", "red.release.gpu.global.add.u32");
+    fine(&add, 1);
     racy(&TURNS.replace("st.release.gpu", "st.relaxed.gpu"), 1, "no release there");
     racy(&TURNS.replace("ld.acquire.gpu", "ld.relaxed.gpu"), 1, "was read relaxed");
     racy(&TURNS.replace("bar.sync 2; ", ""), 1, "no barrier orders the two");

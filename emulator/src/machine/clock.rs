@@ -9,9 +9,12 @@ use std::sync::Arc;
 /// tell.
 pub type Agent = u32;
 
+/// Events of the agents of a cluster, with its index.
+type ClusterEvents = (u32, Arc<Vec<u32>>);
+
 /// What is known of clusters, by index: what a party hands over beyond its own cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Others(Option<Arc<Vec<(u32, Arc<Vec<u32>>)>>>);
+pub struct Others(Option<Arc<Vec<ClusterEvents>>>);
 
 impl Others {
     /// Events of an agent of a cluster that are known.

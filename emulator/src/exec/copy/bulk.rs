@@ -98,8 +98,7 @@ fn targets(
 fn queue_loads(
     targets: &Targets,
     (span, total): (u32, u32),
-    swizzle: Swizzle,
-    reads_shared: bool,
+    (swizzle, reads_shared): (Swizzle, bool),
     mut parts: impl FnMut(u32, &mut Space) -> Vec<Part>,
     env: &Env<'_>,
     space: &mut Space,
@@ -201,7 +200,7 @@ pub(super) fn tensor(
                     pieces.iter().map(part).collect()
                 };
                 let size = (span, total);
-                queue_loads(&targets, size, map.swizzle, false, parts, env, space, &who)?;
+                queue_loads(&targets, size, (map.swizzle, false), parts, env, space, &who)?;
             }
             TensorDirection::Store | TensorDirection::Reduce(_) => {
                 let part = |piece: &Piece| {
@@ -403,7 +402,7 @@ pub(super) fn linear(
         let size = (bytes, bytes);
         let reads_shared = local.is_some();
         let tickets =
-            queue_loads(&targets, size, Swizzle::None, reads_shared, parts, env, space, &who)?;
+            queue_loads(&targets, size, (Swizzle::None, reads_shared), parts, env, space, &who)?;
         if let Some(offset) = local {
             for &(_, signalled) in &targets.ranks {
                 let barrier = (signalled, targets.barrier);
