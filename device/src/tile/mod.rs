@@ -1,7 +1,9 @@
 //! What a CTA works on, as constants: tile sizes, and who lives where in shared and tensor memory.
 
 pub mod geometry;
+pub mod packed_sm90;
 pub mod scale_layout;
 pub mod sm90;
+pub mod sm90_few;
 pub mod smem_map;
 pub mod tmem_map;

@@ -79,11 +79,11 @@ fn plans(device: &Cuda, problem: &Problem) -> Result<Vec<Plan>> {
     let mut plans = vec![device.plan(problem)?];
     if plans[0].arch == sm90::ARCH && problem.flops() < LARGE {
         let most = (problem.k.div_ceil(256) as u32).min(sm90::MAX_SPLIT);
-        for tokens in [8, 16, 32, 64, 128] {
+        for tile in sm90::TILES {
             let mut splits = vec![1, most.min(3), most];
             splits.dedup();
             for split in splits {
-                plans.push(sm90::with_tile(problem, tokens, split, device.sm_count())?);
+                plans.push(sm90::with_tile(problem, tile, split, device.sm_count())?);
             }
         }
     }
