@@ -3,7 +3,9 @@
 #[cfg(feature = "cuda")]
 mod bench;
 mod build_ptx;
+mod measurements;
 mod mutate;
+mod plot;
 mod tidy;
 mod verify;
 mod workspace;
@@ -29,6 +31,8 @@ enum Command {
     /// Time the kernels on a CUDA device, with outputs checked.
     #[cfg(feature = "cuda")]
     Bench(bench::Options),
+    /// Draw measured times, and print them as a table.
+    Plot(plot::Options),
     /// Make mistakes in a kernel, one at a time, and see whether the emulator notices.
     Mutate(mutate::Options),
     /// Check the house rules that no compiler checks.
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         #[cfg(feature = "cuda")]
         Command::Bench(options) => bench::run(&options),
+        Command::Plot(options) => plot::run(&options),
         Command::Mutate(options) => mutate::run(&options),
         Command::Tidy => tidy::run(),
     };

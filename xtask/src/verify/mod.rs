@@ -4,6 +4,7 @@ mod cases;
 mod checkpoint;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod hopper;
 mod run;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm_tests::data::DataKind;
 
 use crate::build_ptx;
@@ -29,11 +31,12 @@ Examples:
   cargo xtask verify --shape 100,72,96,3            one shape, all data kinds
   cargo xtask verify --shape 256,512,256 --data hostile --seeds 16
   cargo xtask verify --ptx changed.ptx              is this PTX still right?
+  cargo xtask verify --arch sm_90a                  Hopper's kernels
   cargo xtask verify --all                          also the contest's shapes, full size (minutes)
   cargo xtask verify --checkpoint model/ --layer model.layers.0.mlp")]
 pub struct Options {
     /// GPU whose kernels are verified.
-    #[arg(long, value_name = "ARCH", default_value = "sm_100f", value_parser = ["sm_100f"])]
+    #[arg(long, value_name = "ARCH", default_value = "sm_100f", value_parser = ["sm_100f", "sm_90a"])]
     arch: String,
     /// What the kernels run on: the emulator, or a CUDA device (built with the feature `cuda`).
     #[arg(long, value_name = "BACKEND", default_value = "emulator", value_parser = ["emulator", "cuda"])]
@@ -93,6 +96,11 @@ pub fn run(options: &Options) -> Result<()> {
         None => "the built PTX".to_owned(),
     })?;
 
+    if options.arch == sm90::ARCH {
+        let bar = progress(&cases, Some(1));
+        let thorough = !options.shape.is_empty();
+        return hopper::emulate(&cases, &program, options.seeds, thorough, &bar);
+    }
     println!("{}", Row::HEADER);
     let bar = progress(&cases, options.seeds);
     let mut failed = 0;
