@@ -27,7 +27,7 @@ use crate::tile::packed_sm90::PACK_THREADS;
 use crate::tile::sm90::{
     EXPAND_K, EXPAND_ROW_THREADS, EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap,
 };
-use crate::tile::sm90_few::{FewGeometry, FewSmemMap};
+use crate::tile::sm90_few::{FEW_WARPS, FewGeometry, FewSmemMap};
 use crate::tile::smem_map::SmemMap;
 
 /// Element type of C.
@@ -62,6 +62,20 @@ pub struct KernelDecl {
     pub stages: u32,
     /// Element type of C; none where the launch says it.
     pub output: Option<Output>,
+}
+
+/// Shared memory of an SM, and what of it every CTA takes beside its own.
+const SHARED_PER_SM: u32 = 228 << 10;
+const SHARED_PER_CTA: u32 = 1 << 10;
+
+impl KernelDecl {
+    /// CTAs that one SM's shared memory holds, where that is what limits them; becomes `.minnctapersm`.
+    pub const fn ctas_per_sm(&self) -> u32 {
+        match self.dynamic_shared {
+            0 => 1,
+            bytes => SHARED_PER_SM / (bytes + SHARED_PER_CTA),
+        }
+    }
 }
 
 const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
@@ -116,7 +130,7 @@ const fn sm90_few(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
     KernelDecl {
         name,
         arch: "sm_90a",
-        block: [geometry.threads(), 1, 1],
+        block: [32 * FEW_WARPS, 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
         dynamic_shared: FewSmemMap::new(geometry).dynamic_bytes(),
@@ -152,14 +166,12 @@ pub const KERNELS: &[KernelDecl] = &[
     sm100("nvfp4_dual_gemm_sm100_128x64_f16", 64, Output::F16),
     sm100("nvfp4_dual_gemm_sm100_128x64_bf16", 64, Output::Bf16),
     sm90_few("nvfp4_dual_gemm_sm90_8x32_f16", 8, 32),
-    sm90_few("nvfp4_dual_gemm_sm90_8x64_f16", 8, 64),
     sm90_few("nvfp4_dual_gemm_sm90_16x32_f16", 16, 32),
     sm90_few("nvfp4_dual_gemm_sm90_16x64_f16", 16, 64),
     sm90_few("nvfp4_dual_gemm_sm90_32x64_f16", 32, 64),
     sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
     sm90_few("nvfp4_dual_gemm_sm90_8x32_bf16", 8, 32),
-    sm90_few("nvfp4_dual_gemm_sm90_8x64_bf16", 8, 64),
     sm90_few("nvfp4_dual_gemm_sm90_16x32_bf16", 16, 32),
     sm90_few("nvfp4_dual_gemm_sm90_16x64_bf16", 16, 64),
     sm90_few("nvfp4_dual_gemm_sm90_32x64_bf16", 32, 64),

@@ -8,11 +8,11 @@
 //!           C [L, M, N]: f16 or bf16, rows `ldc` elements apart
 //!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
 //! Grid      x: tiles of 32 or 64 columns, each by all CTAs of one cluster, which split K; y: tiles along
-//!           M; z: batches
-//! Roles     one consumer warp for each 16 columns and quarter of a stage | one producer warp
-//! Barriers  producer --weights_arrived[stage]--> consumers
-//!                    --tokens_arrived[stage]--->
-//!                    <--stage_free[stage]-------
+//!           M; z: batches. CTAs beyond N only hold a place on an SM
+//! Roles     sixteen warps multiply; two of each team also ask for its weights and for its tokens
+//! Barriers  --weights_arrived[stage]--> all warps of the stage's team
+//!           --tokens_arrived[stage]---> the same
+//!           <--stage_free[stage]------- to the two that ask
 //! ```
 //!
 //! Such a product is bound by the weights' bytes, and then by the instructions that decode them. So the
@@ -20,12 +20,16 @@
 //! word a fragment, the tokens its B operand. Weights do not depend on the kernel before this one, so the
 //! ring is filled with them at once; tokens follow when that kernel has ended.
 //!
-//! The tensor core cuts sums off. Up to 16 tokens, every quarter of a stage therefore starts from zero,
-//! and is added to the sum in f32 by an ordinary addition; for 32 tokens that many registers are not
-//! there, and the quarters alone keep the sums short.
+//! Two CTAs with 32 columns fit an SM: one of this launch, and one of the next, which fills its ring
+//! meanwhile. For that the grid has as many CTAs as there are SMs: with fewer, a place would stay free
+//! that two CTAs of the next launch could share, and the imbalance would be handed on.
+//!
+//! The tensor core cuts sums off. With 8 tokens, every quarter of a stage therefore starts from zero, and
+//! is added to the sum in f32 by an ordinary addition; for more that many registers are not there, and
+//! the parts of K that the warps have keep the sums short.
 //!
 //! At the end the accumulators go through shared memory: each CTA of the cluster sums a share of C over
-//! all quarters of all CTAs, in a fixed order, so that the result has the same bits every time.
+//! all parts of all CTAs, in a fixed order, so that the result has the same bits every time.
 
 use crate::decode::{DECODED_UNIT, Half, packed_fragment, packed_scales};
 use crate::epilogue::silu_mul::silu_mul;
@@ -39,9 +43,7 @@ use crate::ptx::cluster::{
     cluster_nctarank, ld_shared_cluster_v2_f32, mapa,
 };
 use crate::ptx::control::{griddepcontrol_launch_dependents, griddepcontrol_wait};
-use crate::ptx::mbarrier::{
-    mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init, mbarrier_inval,
-};
+use crate::ptx::mbarrier::{mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init};
 use crate::ptx::memory::{ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32};
 use crate::ptx::mma::{ldmatrix_x4, mma_m16n8k16_bf16, mma_m16n8k16_f16};
 use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, dyn_smem, elect_sync, shfl_sync_idx, tid_x};
@@ -51,7 +53,7 @@ use crate::tile::packed_sm90::{
     CHUNK_BYTES, CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTERS, SCALES_OF_B2, STAGE_K,
     chunk_offset, codes_at, scales_at,
 };
-use crate::tile::sm90_few::{FewGeometry, FewSmemMap};
+use crate::tile::sm90_few::{FEW_WARPS, FREED_LATER, FewGeometry, FewSmemMap};
 use crate::tile::smem_map::SMEM_ALIGN;
 
 /// What the host passes, as the entry points list it. Device addresses are generic.
@@ -72,6 +74,8 @@ struct Arguments {
     flags: u32,
 }
 
+/// Threads per CTA.
+const THREADS: u32 = 32 * FEW_WARPS;
 /// Bytes along K of one box of A: a row of the 128B swizzle.
 const BOX_BYTES: u32 = 128;
 
@@ -97,9 +101,9 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
     };
     const SMEM: FewSmemMap = FewSmemMap::new(Self::GEOMETRY);
     const PITCH: u32 = Self::GEOMETRY.exchange_pitch();
-    const CONSUMERS: u32 = 32 * Self::GEOMETRY.consumer_warps();
+    const TEAMS: u32 = Self::GEOMETRY.teams();
     /// Whether every quarter of a stage starts from zero: where registers allow it.
-    const FRESH: bool = T <= 16;
+    const FRESH: bool = T == 8;
 
     #[inline(always)]
     fn weights(&self, stage: u32) -> SharedAddr {
@@ -123,7 +127,7 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         self.smem.offset(Self::SMEM.tokens_arrived + 8 * stage)
     }
 
-    /// One arrival from each consumer warp.
+    /// One arrival from each warp of the team.
     #[inline(always)]
     fn stage_free(&self, stage: u32) -> SharedAddr {
         self.smem.offset(Self::SMEM.stage_free + 8 * stage)
@@ -137,22 +141,9 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
             for stage in 0..STAGES {
                 mbarrier_init(self.weights_arrived(stage), 1);
                 mbarrier_init(self.tokens_arrived(stage), 1);
-                mbarrier_init(self.stage_free(stage), Self::GEOMETRY.consumer_warps());
+                mbarrier_init(self.stage_free(stage), Self::GEOMETRY.team_warps());
             }
             fence_mbarrier_init();
-        }
-    }
-
-    /// Ends the barriers' lives; one thread, when nothing will arrive any more.
-    #[inline(always)]
-    unsafe fn invalidate_barriers(&self) {
-        // SAFETY: consumers have seen every arrival of weights and tokens, and have made all theirs.
-        unsafe {
-            for stage in 0..STAGES {
-                mbarrier_inval(self.weights_arrived(stage));
-                mbarrier_inval(self.tokens_arrived(stage));
-                mbarrier_inval(self.stage_free(stage));
-            }
         }
     }
 
@@ -189,31 +180,20 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         }
     }
 
-    /// The producer thread's work: keeps the ring full.
+    /// Fills the ring for the first time; one thread.
     #[inline(always)]
-    unsafe fn produce(&self) {
+    unsafe fn fill(&self) {
         let [first, last] = self.k_tiles;
-        // SAFETY: a stage is written only when the consumers have freed it.
+        let stages = if last - first < STAGES { last - first } else { STAGES };
+        // SAFETY: every stage is free.
         unsafe {
-            let mut weights = RingPosition::<STAGES>::start();
-            let mut next = first;
-            while next < first + STAGES && next < last {
-                self.load_weights(weights.stage(), next);
-                weights.advance();
-                next += 1;
+            for stage in 0..stages {
+                self.load_weights(stage, first + stage);
             }
             // A may be the work of the kernel before, and C still its operand.
             griddepcontrol_wait();
-            let mut tokens = RingPosition::<STAGES>::start();
-            for k_tile in first..next {
-                self.load_tokens(tokens.stage(), k_tile);
-                tokens.advance();
-            }
-            for k_tile in next..last {
-                wait(self.stage_free(weights.stage()), weights.freed());
-                self.load_weights(weights.stage(), k_tile);
-                self.load_tokens(weights.stage(), k_tile);
-                weights.advance();
+            for stage in 0..stages {
+                self.load_tokens(stage, first + stage);
             }
         }
     }
@@ -252,13 +232,15 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         }
     }
 
-    /// A consumer warp's work: multiplies its quarter of every K tile of this CTA's share, and puts the
+    /// A warp's work: multiplies its quarter of its team's stages of this CTA's share of K, and puts the
     /// sums into the exchange.
     #[inline(always)]
     unsafe fn multiply(&self, warp: u32) {
         let lane = tid_x() % 32;
         let (g, t) = (lane / 4, lane % 4);
-        let (piece, quarter) = (warp % (R / PIECE_ROWS), warp / (R / PIECE_ROWS));
+        let (piece, part) = (warp % (R / PIECE_ROWS), warp / (R / PIECE_ROWS));
+        let (quarter, team) = (part % QUARTERS, part / QUARTERS);
+        let in_team = warp % Self::GEOMETRY.team_warps();
         let chunk = piece / PIECES * CHUNK_BYTES;
         let codes = chunk + codes_at(piece % PIECES, quarter) + 16 * lane;
         let scales = chunk + scales_at(piece % PIECES, quarter) + 8 * g;
@@ -272,7 +254,29 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         // SAFETY: a stage is read between its arrivals and the arrival at `stage_free`.
         unsafe {
             let mut ring = RingPosition::<STAGES>::start();
-            for _ in first..last {
+            // The stage whose place is filled again next.
+            let mut freed = ring;
+            if team == 1 {
+                ring.advance();
+                freed.advance();
+            }
+            let mut k_tile = first + team;
+            while k_tile < last {
+                if in_team < 2 && lane == 0 && k_tile >= first + FREED_LATER {
+                    let again = k_tile - FREED_LATER + STAGES;
+                    if again < last {
+                        wait(self.stage_free(freed.stage()), freed.filled());
+                        if in_team == 0 {
+                            self.load_weights(freed.stage(), again);
+                        } else {
+                            self.load_tokens(freed.stage(), again);
+                        }
+                    }
+                    for _ in 0..Self::TEAMS {
+                        freed.advance();
+                    }
+                }
+                bar_warp_sync();
                 wait(self.weights_arrived(ring.stage()), ring.filled());
                 let base = self.weights(ring.stage());
                 let wg = ld_shared_v4_b32(base.offset(codes));
@@ -310,11 +314,15 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
                 } else {
                     (gate, up) = (dg, du);
                 }
-                ring.advance();
+                for _ in 0..Self::TEAMS {
+                    ring.advance();
+                }
+                k_tile += Self::TEAMS;
             }
             // Everyone's operands have been read: their memory becomes the exchange's.
+            bar_warp_sync();
             bar_sync_all();
-            let to = self.smem.offset(quarter * 2 * Self::GEOMETRY.exchange_bytes());
+            let to = self.smem.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
             let to = to.offset(4 * (2 * t * Self::PITCH + PIECE_ROWS * piece + g));
             self.exchange(to, &gate);
             self.exchange(to.offset(Self::GEOMETRY.exchange_bytes()), &up);
@@ -350,8 +358,8 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         }
     }
 
-    /// A consumer's share of C: sums over the cluster's CTAs and their quarters, 2 columns of a token at
-    /// a time.
+    /// A thread's share of C: sums over the cluster's CTAs and their parts of K, 2 columns of a token at a
+    /// time.
     #[inline(always)]
     unsafe fn store_c(&self) {
         let Arguments { c, m, n, ldc, alpha1, alpha2, flags, .. } = self.args;
@@ -362,11 +370,11 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         };
         let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
         let unit = if sixteen_bit { DECODED_UNIT } else { DECODED_UNIT * DECODED_UNIT };
-        let mut pair = self.rank * Self::CONSUMERS + tid_x();
+        let mut pair = self.rank * THREADS + tid_x();
         while pair < T * (R / 2) {
             let (token, columns) = (pair / (R / 2), pair % (R / 2) * 2);
             let (row, column) = (self.row + token, self.column + columns);
-            pair += self.ranks * Self::CONSUMERS;
+            pair += self.ranks * THREADS;
             // N is a multiple of 8, so both columns are inside C or both outside.
             if row >= m || column >= n {
                 continue;
@@ -378,8 +386,8 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
                 let at = mapa(at, rank);
                 // SAFETY: the exchange of every CTA is complete, and none has ended.
                 unsafe {
-                    for quarter in 0..QUARTERS {
-                        let at = at.offset(quarter * 2 * Self::GEOMETRY.exchange_bytes());
+                    for part in 0..Self::GEOMETRY.parts() {
+                        let at = at.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
                         let [g0, g1] = ld_shared_cluster_v2_f32(at);
                         let at = at.offset(Self::GEOMETRY.exchange_bytes());
                         let [u0, u1] = ld_shared_cluster_v2_f32(at);
@@ -423,10 +431,15 @@ unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
         smem: dyn_smem().align_up(SMEM_ALIGN),
     };
     let warp = shfl_sync_idx(tid_x() / 32, 0);
-    let producer = const { FewGeometry::new(T, R).consumer_warps() };
-    // SAFETY: each role keeps to its side of the barriers; see the methods.
+    // SAFETY: every warp keeps to its side of the barriers; see the methods.
     unsafe {
-        if warp == producer && elect_sync() {
+        if tile.column >= args.n {
+            // Nothing to do but to keep others from this place until the kernel before has left its own.
+            griddepcontrol_launch_dependents();
+            griddepcontrol_wait();
+            return;
+        }
+        if warp == 0 && elect_sync() {
             prefetch_tensormap(args.map);
             tile.init_barriers();
         }
@@ -434,21 +447,13 @@ unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
         bar_sync_all();
         // The next kernel may get ready: it waits for this one's end before it writes.
         griddepcontrol_launch_dependents();
-        if warp == producer {
-            if elect_sync() {
-                tile.produce();
-            }
-            bar_warp_sync();
-            bar_sync_all();
-            tile.exchanged();
-        } else {
-            tile.multiply(warp);
-            tile.exchanged();
-            if tid_x() == 0 {
-                tile.invalidate_barriers();
-            }
-            tile.store_c();
+        if warp == 0 && elect_sync() {
+            tile.fill();
         }
+        bar_warp_sync();
+        tile.multiply(warp);
+        tile.exchanged();
+        tile.store_c();
         // No CTA ends while another may read its shared memory.
         if ranks > 1 {
             // Lanes have had different shares of C.
@@ -480,12 +485,10 @@ macro_rules! entry_points {
 
 entry_points! {
     nvfp4_dual_gemm_sm90_8x32_f16: 8 tokens, 32 rows, 8 stages, F16;
-    nvfp4_dual_gemm_sm90_8x64_f16: 8 tokens, 64 rows, 9 stages, F16;
     nvfp4_dual_gemm_sm90_16x32_f16: 16 tokens, 32 rows, 6 stages, F16;
     nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 64 rows, 8 stages, F16;
     nvfp4_dual_gemm_sm90_32x64_f16: 32 tokens, 64 rows, 6 stages, F16;
     nvfp4_dual_gemm_sm90_8x32_bf16: 8 tokens, 32 rows, 8 stages, Bf16;
-    nvfp4_dual_gemm_sm90_8x64_bf16: 8 tokens, 64 rows, 9 stages, Bf16;
     nvfp4_dual_gemm_sm90_16x32_bf16: 16 tokens, 32 rows, 6 stages, Bf16;
     nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 64 rows, 8 stages, Bf16;
     nvfp4_dual_gemm_sm90_32x64_bf16: 32 tokens, 64 rows, 6 stages, Bf16;

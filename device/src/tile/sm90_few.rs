@@ -1,11 +1,15 @@
 //! Block sizes and shared memory of the sm_90 kernels for few tokens.
 //!
 //! A CTA multiplies 32 or 64 rows of B1 and the same rows of B2 with up to 32 rows of A. A warp has 16
-//! of the rows, and one of the four quarters of every stage along K.
+//! of the rows, and one of the four quarters of a stage along K. With 32 rows there are two teams of
+//! warps, which take turns at the stages.
 
 use super::geometry::MAX_DYNAMIC_SHARED;
 use super::packed_sm90::{CHUNK_BYTES, CHUNK_ROWS, PIECE_ROWS, QUARTER_K, QUARTERS, STAGE_K};
 use super::smem_map::SMEM_ALIGN;
+
+/// Warps per CTA.
+pub const FEW_WARPS: u32 = 16;
 
 /// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +23,8 @@ pub struct FewGeometry {
 }
 
 impl FewGeometry {
-    /// The geometry of a tile, with as many stages as shared memory holds; of tiles of 32 rows two fit
-    /// an SM, so that a kernel can fetch weights while the one before it ends.
+    /// The geometry of a tile, with as many stages as shared memory holds. Of tiles of 32 rows two fit
+    /// an SM, so that a kernel fetches weights while the one before it still computes.
     ///
     /// # Panics
     /// At compile time, for a tile that no kernel is written for.
@@ -28,7 +32,6 @@ impl FewGeometry {
         let stages = match (tokens, rows) {
             (8, 32) => 8,
             (16, 32) => 6,
-            (8, 64) => 9,
             (16, 64) => 8,
             (32, 64) => 6,
             _ => panic!("no kernel for few tokens has this tile"),
@@ -36,14 +39,19 @@ impl FewGeometry {
         FewGeometry { tokens, rows, stages }
     }
 
-    /// Warps that multiply.
-    pub const fn consumer_warps(self) -> u32 {
+    /// Warps of a team: those that share a stage.
+    pub const fn team_warps(self) -> u32 {
         self.rows / PIECE_ROWS * QUARTERS
     }
 
-    /// Threads per CTA: the consumers and the producer warp.
-    pub const fn threads(self) -> u32 {
-        32 * (self.consumer_warps() + 1)
+    /// Teams, which take turns at the stages.
+    pub const fn teams(self) -> u32 {
+        FEW_WARPS / self.team_warps()
+    }
+
+    /// Parts of K with sums of their own.
+    pub const fn parts(self) -> u32 {
+        self.teams() * QUARTERS
     }
 
     /// Bytes of a stage of weights.
@@ -72,14 +80,18 @@ impl FewGeometry {
         self.rows + 4
     }
 
-    /// Bytes of one product's accumulators, of one quarter, in the exchange.
+    /// Bytes of one product's accumulators, of one part, in the exchange.
     pub const fn exchange_bytes(self) -> u32 {
         self.tokens * self.exchange_pitch() * 4
     }
 }
 
+/// Stages that lie between the one that a warp multiplies and the youngest whose place it fills again:
+/// the other warps are surely done with that one.
+pub const FREED_LATER: u32 = 2;
+
 /// Where everything lies, in bytes from the aligned base. A stage has its weights first, then its
-/// tokens. The exchange of accumulators reuses the ring: for each quarter gate, then up.
+/// tokens. The exchange of accumulators reuses the ring: for each part gate, then up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FewSmemMap {
     /// The `weights_arrived` barriers, one a stage.
@@ -105,7 +117,8 @@ impl FewSmemMap {
         let total = stage_free + 8 * g.stages;
         assert!(g.weight_bytes().is_multiple_of(SMEM_ALIGN));
         assert!(g.quarter_bytes().is_multiple_of(SMEM_ALIGN));
-        assert!(QUARTERS * 2 * g.exchange_bytes() <= ring);
+        assert!(g.parts() * 2 * g.exchange_bytes() <= ring);
+        assert!(g.stages.is_multiple_of(g.teams()) && g.stages > FREED_LATER);
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
         FewSmemMap { weights_arrived, tokens_arrived, stage_free, total }
     }
