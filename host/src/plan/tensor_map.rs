@@ -17,15 +17,18 @@ pub enum Operand {
     B1,
     /// B2, the up projection's weights.
     B2,
+    /// A as f16, which a kernel before this one has made of NVFP4.
+    ExpandedA,
 }
 
 impl Operand {
-    /// `A`, `B1` or `B2`.
+    /// `A`, `B1`, `B2` or `A as f16`.
     pub fn name(self) -> &'static str {
         match self {
             Operand::A => "A",
             Operand::B1 => "B1",
             Operand::B2 => "B2",
+            Operand::ExpandedA => "A as f16",
         }
     }
 }
@@ -220,6 +223,17 @@ impl TensorMapSpec {
             l2_promotion: L2Promotion::B256,
             ..map
         }
+    }
+
+    /// The map of 16-bit activations as bytes: boxes of `box_rows` rows × 64 elements along K.
+    pub fn sixteen_bit(
+        operand: Operand,
+        k: usize,
+        rows: usize,
+        batches: usize,
+        box_rows: u32,
+    ) -> Self {
+        Self::e2m1_bytes(operand, 4 * k, rows, batches, box_rows)
     }
 
     /// Bytes that one box brings to shared memory, and adds to the barrier's count, also where it

@@ -31,7 +31,7 @@ use crate::plan::{LaunchShape, Plan};
 use crate::problem::Problem;
 pub use driver::RawStream;
 pub use graph::Graph;
-pub use prepared::{Prepared, Tensors};
+pub use prepared::{PackedWeights, Prepared, Tensors};
 
 /// The oldest driver that takes PTX ISA 8.6, as CUDA versions are numbered.
 const OLDEST_DRIVER: (i32, i32) = (12, 7);

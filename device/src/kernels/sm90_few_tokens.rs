@@ -1,0 +1,500 @@
+//! C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ) on NVFP4 weights, for sm_90 and up to 32 tokens a tile: one
+//! cluster per tile of C.
+//!
+//! ```text
+//! Contract  A [L, M, K]: f16 or bf16, through a tensor map: the caller's, or what
+//!           [`super::sm90_expand_tokens`] has made of NVFP4
+//!           weights: B1 and B2 with their scales, in the order of [`crate::tile::packed_sm90`]
+//!           C [L, M, N]: f16 or bf16, rows `ldc` elements apart
+//!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
+//! Grid      x: tiles of 32 or 64 columns, each by all CTAs of one cluster, which split K; y: tiles along
+//!           M; z: batches. CTAs beyond N only hold a place on an SM
+//! Roles     sixteen warps multiply; two of each team also ask for its weights and for its tokens
+//! Barriers  --weights_arrived[stage]--> all warps of the stage's team
+//!           --tokens_arrived[stage]---> the same
+//!           <--stage_free[stage]------- to the two that ask
+//! ```
+//!
+//! Such a product is bound by the weights' bytes, and then by the instructions that decode them. So the
+//! MMA is the warp's own, without a warpgroup's fences: the weights are its A operand, decoded from one
+//! word a fragment, the tokens its B operand. Weights do not depend on the kernel before this one, so the
+//! ring is filled with them at once; tokens follow when that kernel has ended.
+//!
+//! Two CTAs with 32 columns fit an SM: one of this launch, and one of the next, which fills its ring
+//! meanwhile. For that the grid has as many CTAs as there are SMs: with fewer, a place would stay free
+//! that two CTAs of the next launch could share, and the imbalance would be handed on.
+//!
+//! The tensor core cuts sums off. With 8 tokens, every quarter of a stage therefore starts from zero, and
+//! is added to the sum in f32 by an ordinary addition; for more that many registers are not there, and
+//! the parts of K that the warps have keep the sums short.
+//!
+//! At the end the accumulators go through shared memory: each CTA of the cluster sums a share of C over
+//! all parts of all CTAs, in a fixed order, so that the result has the same bits every time.
+
+use crate::decode::{DECODED_UNIT, Half, packed_fragment, packed_scales};
+use crate::epilogue::silu_mul::silu_mul;
+use crate::epilogue::store::store_2;
+use crate::kernels::Output;
+use crate::pipeline::barriers::wait;
+use crate::pipeline::ring::RingPosition;
+use crate::ptx::SharedAddr;
+use crate::ptx::cluster::{
+    barrier_cluster_arrive, barrier_cluster_arrive_relaxed, barrier_cluster_wait, cluster_ctarank,
+    cluster_nctarank, ld_shared_cluster_v2_f32, mapa,
+};
+use crate::ptx::control::{griddepcontrol_launch_dependents, griddepcontrol_wait};
+use crate::ptx::mbarrier::{mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init};
+use crate::ptx::memory::{ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32};
+use crate::ptx::mma::{ldmatrix_x4, mma_m16n8k16_bf16, mma_m16n8k16_f16};
+use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, dyn_smem, elect_sync, shfl_sync_idx, tid_x};
+use crate::ptx::sync::{bar_sync_all, bar_warp_sync, fence_mbarrier_init};
+use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d, prefetch_tensormap};
+use crate::tile::packed_sm90::{
+    CHUNK_BYTES, CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTERS, SCALES_OF_B2, STAGE_K,
+    chunk_offset, codes_at, scales_at,
+};
+use crate::tile::sm90_few::{FEW_WARPS, FREED_LATER, FewGeometry, FewSmemMap};
+use crate::tile::smem_map::SMEM_ALIGN;
+
+/// What the host passes, as the entry points list it. Device addresses are generic.
+#[derive(Clone, Copy)]
+struct Arguments {
+    /// The tensor map of A, as bytes.
+    map: u64,
+    weights: u64,
+    c: u64,
+    m: u32,
+    n: u32,
+    k: u32,
+    /// Elements from one row of C to the next.
+    ldc: u32,
+    alpha1: f32,
+    alpha2: f32,
+    /// See [`crate::kernels::SM90_FLAG_BF16_OUTPUT`] and its neighbour.
+    flags: u32,
+}
+
+/// Threads per CTA.
+const THREADS: u32 = 32 * FEW_WARPS;
+/// Bytes along K of one box of A: a row of the 128B swizzle.
+const BOX_BYTES: u32 = 128;
+
+/// The tile that this CTA computes a share of, and where its parts lie. `N` is the tokens' 8s.
+struct Tile<const T: u32, const N: usize, const R: u32, const STAGES: u32> {
+    args: Arguments,
+    half: Half,
+    rank: u32,
+    ranks: u32,
+    row: u32,
+    column: u32,
+    batch: u32,
+    /// First stage along K, and the one after the last.
+    k_tiles: [u32; 2],
+    smem: SharedAddr,
+}
+
+impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R, STAGES> {
+    const GEOMETRY: FewGeometry = {
+        let geometry = FewGeometry::new(T, R);
+        assert!(geometry.stages == STAGES && N as u32 == T / 8);
+        geometry
+    };
+    const SMEM: FewSmemMap = FewSmemMap::new(Self::GEOMETRY);
+    const PITCH: u32 = Self::GEOMETRY.exchange_pitch();
+    const TEAMS: u32 = Self::GEOMETRY.teams();
+    /// Whether every quarter of a stage starts from zero: where registers allow it.
+    const FRESH: bool = T == 8;
+
+    #[inline(always)]
+    fn weights(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(stage * Self::GEOMETRY.stage_bytes())
+    }
+
+    #[inline(always)]
+    fn tokens(&self, stage: u32) -> SharedAddr {
+        self.weights(stage).offset(Self::GEOMETRY.weight_bytes())
+    }
+
+    /// One arrival, the producer's, and the bytes of the stage's weights.
+    #[inline(always)]
+    fn weights_arrived(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.weights_arrived + 8 * stage)
+    }
+
+    /// One arrival, the producer's, and the bytes of the stage's tokens.
+    #[inline(always)]
+    fn tokens_arrived(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.tokens_arrived + 8 * stage)
+    }
+
+    /// One arrival from each warp of the team.
+    #[inline(always)]
+    fn stage_free(&self, stage: u32) -> SharedAddr {
+        self.smem.offset(Self::SMEM.stage_free + 8 * stage)
+    }
+
+    /// Makes the barriers; one thread.
+    #[inline(always)]
+    unsafe fn init_barriers(&self) {
+        // SAFETY: the map gives every barrier 8 bytes of its own; nothing else runs yet.
+        unsafe {
+            for stage in 0..STAGES {
+                mbarrier_init(self.weights_arrived(stage), 1);
+                mbarrier_init(self.tokens_arrived(stage), 1);
+                mbarrier_init(self.stage_free(stage), Self::GEOMETRY.team_warps());
+            }
+            fence_mbarrier_init();
+        }
+    }
+
+    /// Asks for the weights of K tile `k_tile`; one thread.
+    #[inline(always)]
+    unsafe fn load_weights(&self, stage: u32, k_tile: u32) {
+        let Arguments { weights, n, k, .. } = self.args;
+        let arrived = self.weights_arrived(stage);
+        // SAFETY: the addresses come from the shared-memory map and from the host's plan; the stage
+        // is free.
+        unsafe {
+            mbarrier_arrive_expect_tx(arrived, Self::GEOMETRY.weight_bytes());
+            for i in 0..R / CHUNK_ROWS {
+                let chunk = self.column / CHUNK_ROWS + i;
+                let from = weights + chunk_offset(n, k, self.batch, chunk, k_tile);
+                cp_async_bulk(
+                    self.weights(stage).offset(i * CHUNK_BYTES),
+                    from,
+                    CHUNK_BYTES,
+                    arrived,
+                );
+            }
+        }
+    }
+
+    /// Asks TMA for the tokens of K tile `k_tile`; one thread.
+    #[inline(always)]
+    unsafe fn load_tokens(&self, stage: u32, k_tile: u32) {
+        let arrived = self.tokens_arrived(stage);
+        // SAFETY: as for the weights.
+        unsafe {
+            // Boxes count in full, also what lies outside the tensor and arrives as zeros.
+            mbarrier_arrive_expect_tx(arrived, Self::GEOMETRY.token_bytes());
+            for quarter in 0..QUARTERS {
+                let to = self.tokens(stage).offset(quarter * Self::GEOMETRY.quarter_bytes());
+                let at = [(k_tile * QUARTERS + quarter) * BOX_BYTES, self.row, self.batch];
+                cp_async_bulk_tensor_3d(to, self.args.map, at, arrived);
+            }
+        }
+    }
+
+    /// Fills the ring for the first time; one thread.
+    #[inline(always)]
+    unsafe fn fill(&self) {
+        let [first, last] = self.k_tiles;
+        let stages = if last - first < STAGES { last - first } else { STAGES };
+        // SAFETY: every stage is free.
+        unsafe {
+            for stage in 0..stages {
+                self.load_weights(stage, first + stage);
+            }
+            // A may be the work of the kernel before, and C still its operand.
+            griddepcontrol_wait();
+            for stage in 0..stages {
+                self.load_tokens(stage, first + stage);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mma(&self, d: &mut [f32; 4], a: [u32; 4], b: [u32; 2]) {
+        // SAFETY: the caller's.
+        unsafe {
+            *d = match self.half {
+                Half::F16 => mma_m16n8k16_f16(a, b, *d),
+                Half::Bf16 => mma_m16n8k16_bf16(a, b, *d),
+            }
+        }
+    }
+
+    /// One step along K: 16 rows of both weights by all tokens.
+    #[inline(always)]
+    unsafe fn step<const ODD: bool>(
+        &self,
+        gate: &mut [[f32; 4]; N],
+        up: &mut [[f32; 4]; N],
+        words: [u32; 2],
+        scales: [u32; 2],
+        tokens: &[[u32; 4]; N],
+    ) {
+        let a = packed_fragment(self.half, words[0], packed_scales::<ODD>(self.half, scales[0]));
+        let b = packed_fragment(self.half, words[1], packed_scales::<ODD>(self.half, scales[1]));
+        for i in 0..N {
+            let t = tokens[i];
+            let t = if ODD { [t[2], t[3]] } else { [t[0], t[1]] };
+            // SAFETY: the caller's.
+            unsafe {
+                self.mma(&mut gate[i], a, t);
+                self.mma(&mut up[i], b, t);
+            }
+        }
+    }
+
+    /// A warp's work: multiplies its quarter of its team's stages of this CTA's share of K, and puts the
+    /// sums into the exchange.
+    #[inline(always)]
+    unsafe fn multiply(&self, warp: u32) {
+        let lane = tid_x() % 32;
+        let (g, t) = (lane / 4, lane % 4);
+        let (piece, part) = (warp % (R / PIECE_ROWS), warp / (R / PIECE_ROWS));
+        let (quarter, team) = (part % QUARTERS, part / QUARTERS);
+        let in_team = warp % Self::GEOMETRY.team_warps();
+        let chunk = piece / PIECES * CHUNK_BYTES;
+        let codes = chunk + codes_at(piece % PIECES, quarter) + 16 * lane;
+        let scales = chunk + scales_at(piece % PIECES, quarter) + 8 * g;
+        // The lane's row of the four matrices of `ldmatrix`: two steps of 16 along K, two halves each.
+        let rows = quarter * Self::GEOMETRY.quarter_bytes() + lane % 8 * 128;
+        let low = rows + ((lane / 8) ^ (lane % 8)) * 16;
+        let high = rows + ((lane / 8 + 4) ^ (lane % 8)) * 16;
+        let mut gate = [[0f32; 4]; N];
+        let mut up = [[0f32; 4]; N];
+        let [first, last] = self.k_tiles;
+        // SAFETY: a stage is read between its arrivals and the arrival at `stage_free`.
+        unsafe {
+            let mut ring = RingPosition::<STAGES>::start();
+            // The stage whose place is filled again next.
+            let mut freed = ring;
+            if team == 1 {
+                ring.advance();
+                freed.advance();
+            }
+            let mut k_tile = first + team;
+            while k_tile < last {
+                if in_team < 2 && lane == 0 && k_tile >= first + FREED_LATER {
+                    let again = k_tile - FREED_LATER + STAGES;
+                    if again < last {
+                        wait(self.stage_free(freed.stage()), freed.filled());
+                        if in_team == 0 {
+                            self.load_weights(freed.stage(), again);
+                        } else {
+                            self.load_tokens(freed.stage(), again);
+                        }
+                    }
+                    for _ in 0..Self::TEAMS {
+                        freed.advance();
+                    }
+                }
+                bar_warp_sync();
+                wait(self.weights_arrived(ring.stage()), ring.filled());
+                let base = self.weights(ring.stage());
+                let wg = ld_shared_v4_b32(base.offset(codes));
+                let wu = ld_shared_v4_b32(base.offset(codes + CODES_OF_B2));
+                let sg = ld_shared_v2_b32(base.offset(scales));
+                let su = ld_shared_v2_b32(base.offset(scales + SCALES_OF_B2));
+                wait(self.tokens_arrived(ring.stage()), ring.filled());
+                let tokens = self.tokens(ring.stage());
+                let mut b = [[0u32; 4]; N];
+                for i in 0..N {
+                    b[i] = ldmatrix_x4(tokens.offset(low + 1024 * i as u32));
+                }
+                let (mut dg, mut du) = (gate, up);
+                if Self::FRESH {
+                    (dg, du) = ([[0f32; 4]; N], [[0f32; 4]; N]);
+                }
+                self.step::<false>(&mut dg, &mut du, [wg[0], wu[0]], [sg[0], su[0]], &b);
+                self.step::<true>(&mut dg, &mut du, [wg[1], wu[1]], [sg[0], su[0]], &b);
+                for i in 0..N {
+                    b[i] = ldmatrix_x4(tokens.offset(high + 1024 * i as u32));
+                }
+                bar_warp_sync();
+                if lane == 0 {
+                    mbarrier_arrive(self.stage_free(ring.stage()));
+                }
+                self.step::<false>(&mut dg, &mut du, [wg[2], wu[2]], [sg[1], su[1]], &b);
+                self.step::<true>(&mut dg, &mut du, [wg[3], wu[3]], [sg[1], su[1]], &b);
+                if Self::FRESH {
+                    for i in 0..N {
+                        for j in 0..4 {
+                            gate[i][j] += dg[i][j];
+                            up[i][j] += du[i][j];
+                        }
+                    }
+                } else {
+                    (gate, up) = (dg, du);
+                }
+                for _ in 0..Self::TEAMS {
+                    ring.advance();
+                }
+                k_tile += Self::TEAMS;
+            }
+            // Everyone's operands have been read: their memory becomes the exchange's.
+            bar_warp_sync();
+            bar_sync_all();
+            let to = self.smem.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
+            let to = to.offset(4 * (2 * t * Self::PITCH + PIECE_ROWS * piece + g));
+            self.exchange(to, &gate);
+            self.exchange(to.offset(Self::GEOMETRY.exchange_bytes()), &up);
+        }
+    }
+
+    /// Writes a thread's accumulators to the exchange, `[token][row]`.
+    #[inline(always)]
+    unsafe fn exchange(&self, to: SharedAddr, d: &[[f32; 4]; N]) {
+        for i in 0..N {
+            let to = to.offset(4 * 8 * i as u32 * Self::PITCH);
+            // SAFETY: the words are this thread's alone.
+            unsafe {
+                st_shared_f32(to, d[i][0]);
+                st_shared_f32(to.offset(4 * Self::PITCH), d[i][1]);
+                st_shared_f32(to.offset(4 * 8), d[i][2]);
+                st_shared_f32(to.offset(4 * (Self::PITCH + 8)), d[i][3]);
+            }
+        }
+    }
+
+    /// Waits until the exchange is complete, in all CTAs of the cluster.
+    #[inline(always)]
+    unsafe fn exchanged(&self) {
+        // SAFETY: every thread of the cluster comes here once, its warp converged.
+        unsafe {
+            if self.ranks > 1 {
+                barrier_cluster_arrive();
+                barrier_cluster_wait();
+            } else {
+                bar_sync_all();
+            }
+        }
+    }
+
+    /// A thread's share of C: sums over the cluster's CTAs and their parts of K, 2 columns of a token at a
+    /// time.
+    #[inline(always)]
+    unsafe fn store_c(&self) {
+        let Arguments { c, m, n, ldc, alpha1, alpha2, flags, .. } = self.args;
+        let output = if flags & crate::kernels::SM90_FLAG_BF16_OUTPUT != 0 {
+            Output::Bf16
+        } else {
+            Output::F16
+        };
+        let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
+        let unit = if sixteen_bit { DECODED_UNIT } else { DECODED_UNIT * DECODED_UNIT };
+        let mut pair = self.rank * THREADS + tid_x();
+        while pair < T * (R / 2) {
+            let (token, columns) = (pair / (R / 2), pair % (R / 2) * 2);
+            let (row, column) = (self.row + token, self.column + columns);
+            pair += self.ranks * THREADS;
+            // N is a multiple of 8, so both columns are inside C or both outside.
+            if row >= m || column >= n {
+                continue;
+            }
+            let at = self.smem.offset(4 * (token * Self::PITCH + columns));
+            let mut gate = [0f32; 2];
+            let mut up = [0f32; 2];
+            for rank in 0..self.ranks {
+                let at = mapa(at, rank);
+                // SAFETY: the exchange of every CTA is complete, and none has ended.
+                unsafe {
+                    for part in 0..Self::GEOMETRY.parts() {
+                        let at = at.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
+                        let [g0, g1] = ld_shared_cluster_v2_f32(at);
+                        let at = at.offset(Self::GEOMETRY.exchange_bytes());
+                        let [u0, u1] = ld_shared_cluster_v2_f32(at);
+                        gate = [gate[0] + g0, gate[1] + g1];
+                        up = [up[0] + u0, up[1] + u1];
+                    }
+                }
+            }
+            let c0 = silu_mul(gate[0] * unit, up[0] * unit, alpha1, alpha2);
+            let c1 = silu_mul(gate[1] * unit, up[1] * unit, alpha1, alpha2);
+            let element = (self.batch as u64 * m as u64 + row as u64) * ldc as u64 + column as u64;
+            // SAFETY: inside C.
+            unsafe { store_2(output, c + 2 * element, [c0, c1]) };
+        }
+    }
+}
+
+/// The kernel.
+///
+/// # Safety
+/// The launch has the shape that [`KERNELS`](super::KERNELS) declares, and the arguments keep the
+/// contract at the head of this file.
+#[inline(always)]
+unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
+    args: Arguments,
+    half: Half,
+) {
+    // Never 0, which the compiler does not know.
+    let (rank, ranks) = (cluster_ctarank(), cluster_nctarank().max(1));
+    let tiles = args.k.div_ceil(STAGE_K);
+    let share = |rank: u32| (rank as u64 * tiles as u64 / ranks as u64) as u32;
+    let tile = Tile::<T, N, R, STAGES> {
+        args,
+        half,
+        rank,
+        ranks,
+        row: ctaid_y() * T,
+        column: ctaid_x() / ranks * R,
+        batch: ctaid_z(),
+        k_tiles: [share(rank), share(rank + 1)],
+        smem: dyn_smem().align_up(SMEM_ALIGN),
+    };
+    let warp = shfl_sync_idx(tid_x() / 32, 0);
+    // SAFETY: every warp keeps to its side of the barriers; see the methods.
+    unsafe {
+        if tile.column >= args.n {
+            // Nothing to do but to keep others from this place until the kernel before has left its own.
+            griddepcontrol_launch_dependents();
+            griddepcontrol_wait();
+            return;
+        }
+        if warp == 0 && elect_sync() {
+            prefetch_tensormap(args.map);
+            tile.init_barriers();
+        }
+        bar_warp_sync();
+        bar_sync_all();
+        // The next kernel may get ready: it waits for this one's end before it writes.
+        griddepcontrol_launch_dependents();
+        if warp == 0 && elect_sync() {
+            tile.fill();
+        }
+        bar_warp_sync();
+        tile.multiply(warp);
+        tile.exchanged();
+        tile.store_c();
+        // No CTA ends while another may read its shared memory.
+        if ranks > 1 {
+            // Lanes have had different shares of C.
+            bar_warp_sync();
+            barrier_cluster_arrive_relaxed();
+            barrier_cluster_wait();
+        }
+    }
+}
+
+/// Writes an entry point for each tile and operand type.
+macro_rules! entry_points {
+    ($($name:ident: $t:literal tokens, $r:literal rows, $stages:literal stages, $half:ident;)*) => {$(
+        /// `C = silu(alpha1·A·B1ᵀ) ⊙ (alpha2·A·B2ᵀ)`.
+        ///
+        /// # Safety
+        /// See the head of the file.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "ptx-kernel" fn $name(
+            map: u64, weights: u64, c: u64,
+            m: u32, n: u32, k: u32, ldc: u32, alpha1: f32, alpha2: f32, flags: u32,
+        ) {
+            let args = Arguments { map, weights, c, m, n, k, ldc, alpha1, alpha2, flags };
+            // SAFETY: the caller's.
+            unsafe { run::<$t, { $t / 8 }, $r, $stages>(args, Half::$half) };
+        }
+    )*};
+}
+
+entry_points! {
+    nvfp4_dual_gemm_sm90_8x32_f16: 8 tokens, 32 rows, 8 stages, F16;
+    nvfp4_dual_gemm_sm90_16x32_f16: 16 tokens, 32 rows, 6 stages, F16;
+    nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 64 rows, 8 stages, F16;
+    nvfp4_dual_gemm_sm90_32x64_f16: 32 tokens, 64 rows, 6 stages, F16;
+    nvfp4_dual_gemm_sm90_8x32_bf16: 8 tokens, 32 rows, 8 stages, Bf16;
+    nvfp4_dual_gemm_sm90_16x32_bf16: 16 tokens, 32 rows, 6 stages, Bf16;
+    nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 64 rows, 8 stages, Bf16;
+    nvfp4_dual_gemm_sm90_32x64_bf16: 32 tokens, 64 rows, 6 stages, Bf16;
+}
