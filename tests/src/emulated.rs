@@ -6,7 +6,7 @@ use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::plan::{LaunchShape, tensor_map as plan_map};
 use nvfp4_dual_gemm::{Error, Result};
 use ptx_emulator::decode::program::Program;
-use ptx_emulator::run::{Device, Launch, Options, Stats};
+use ptx_emulator::run::{Device, Launch, Options};
 use ptx_emulator::tensor::map::{ElementType, Interleave, L2Promotion, OobFill, TensorMap};
 use ptx_emulator::tensor::swizzle::Swizzle;
 
@@ -19,7 +19,7 @@ pub struct Module(Arc<Program>);
 pub struct Emulated {
     device: Device,
     options: Options,
-    stats: Stats,
+    instructions: u64,
 }
 
 /// Device memory of an [`Emulated`] device.
@@ -38,7 +38,7 @@ impl Emulated {
     /// A device whose schedules follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
-        Emulated { device: Device::new(), options, stats: Stats::default() }
+        Emulated { device: Device::new(), options, instructions: 0 }
     }
 
     /// The same device, on which a launch that executes more thread-instructions in one cluster
@@ -60,7 +60,7 @@ impl Emulated {
 
     /// Thread-instructions executed so far.
     pub fn instructions(&self) -> u64 {
-        self.stats.instructions
+        self.instructions
     }
 }
 
@@ -114,7 +114,8 @@ impl Backend for Emulated {
             dynamic_shared: shape.dynamic_shared,
             params: parameters.to_vec(),
         };
-        self.stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        let stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        self.instructions += stats.instructions;
         Ok(())
     }
 

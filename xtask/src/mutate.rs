@@ -6,11 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Operation, TwoPass};
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::{OutputType, Plan, ptx};
-use nvfp4_dual_gemm_tests::data::{DataKind, Inputs, Shape};
+use nvfp4_dual_gemm_device::kernels::SILU_MUL;
+use nvfp4_dual_gemm_tests::data::{DataKind, Inputs};
 use nvfp4_dual_gemm_tests::emulated::Emulated;
-use nvfp4_dual_gemm_tests::judge::Expected;
+use nvfp4_dual_gemm_tests::grouped::Grouped;
+use nvfp4_dual_gemm_tests::judge::{Expected, Verdict};
 use nvfp4_dual_gemm_tests::mutants::{self, Mutant};
 use rayon::prelude::*;
 
@@ -65,17 +68,59 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One problem with its inputs and answer.
-struct Case {
-    inputs: Inputs,
-    shape: Shape,
-    output: OutputType,
-    tile_n: u32,
-    expected: Expected,
+/// A problem with its inputs and answer, for a kernel that a plan uses.
+enum Case {
+    Dense { inputs: Box<Inputs>, plan: Box<Plan>, expected: Box<Expected> },
+    Grouped { grouped: Box<Grouped>, plan: Box<GroupedPlan> },
+    TwoPass { grouped: Box<Grouped>, plan: Box<TwoPass> },
+}
+
+/// The cases for a kernel.
+fn cases(kernel: &str) -> Result<Vec<Case>> {
+    for operation in [Operation::Gemm, Operation::DualGemm] {
+        for tokens in [16, 32, 64, 128] {
+            let all = grouped_cases(operation, tokens)?;
+            if all[0].kernel() == kernel {
+                return Ok(all);
+            }
+        }
+    }
+    if kernel == SILU_MUL.name {
+        let grouped = listed(Operation::DualGemm)?;
+        let plan = TwoPass::with_tile(&grouped.problem, 64, 2)?;
+        return Ok(vec![Case::TwoPass { grouped: grouped.into(), plan: plan.into() }]);
+    }
+    Ok(vec![
+        Case::dense(kernel, DataKind::FullRange, true)?,
+        Case::dense(kernel, DataKind::Quantised, false)?,
+    ])
+}
+
+/// Groups of every tail. Two CTAs walk over many tiles, so that rings and accumulators go round.
+fn listed(operation: Operation) -> Result<Grouped> {
+    let sizes = [(70, 136, 544, 1), (129, 64, 96, 2), (17, 264, 832, 1)];
+    Ok(Grouped::listed(operation, &sizes, DataKind::FullRange, OutputType::F16, 7)?)
+}
+
+fn grouped_cases(operation: Operation, tokens: u32) -> Result<Vec<Case>> {
+    // More experts than lanes, few of them busy.
+    let experts = Experts { experts: 40, rows: 180, n: 136, k: 288 };
+    let busy = [(3, 1), (31, 17), (32, 130), (39, 20)];
+    let rows = |i: usize| busy.iter().filter(|&&(e, _)| e < i).map(|&(_, rows)| rows).sum();
+    let offsets: Vec<u32> = (0..=experts.experts).map(rows).collect();
+    let (kind, output) = (DataKind::Quantised, OutputType::Bf16);
+    let experts = Grouped::experts(operation, experts, &offsets, kind, output, 7)?;
+    [listed(operation)?, experts]
+        .into_iter()
+        .map(|grouped| {
+            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, 2)?;
+            Ok(Case::Grouped { grouped: grouped.into(), plan: plan.into() })
+        })
+        .collect()
 }
 
 impl Case {
-    fn new(kernel: &str, kind: DataKind, ragged: bool) -> Result<Case> {
+    fn dense(kernel: &str, kind: DataKind, ragged: bool) -> Result<Case> {
         for tile_n in [64, 128] {
             let n = tile_n as usize;
             // Ragged: both edges of C, half an atom of scales. Even: two batches, and every stage of
@@ -86,36 +131,55 @@ impl Case {
                 let problem = inputs.problem(shape, output);
                 let plan = Plan::with_tile(&problem, 128, tile_n, 148)?;
                 if plan.kernel == kernel {
-                    let expected = Expected::new(&problem, &inputs)?;
-                    return Ok(Case { inputs, shape, output, tile_n, expected });
+                    let expected = Expected::new(&problem, &inputs)?.into();
+                    return Ok(Case::Dense { inputs: inputs.into(), plan: plan.into(), expected });
                 }
             }
         }
         bail!("'{kernel}' is not a kernel that a plan of this library uses")
     }
 
+    fn kernel(&self) -> &'static str {
+        match self {
+            Case::Dense { plan, .. } => plan.kernel,
+            Case::Grouped { plan, .. } => plan.shape.kernel,
+            Case::TwoPass { plan, .. } => plan.silu_mul.kernel,
+        }
+    }
+
     /// How a run ended, if not with the right C; and how many instructions it took.
-    fn judge(&self, ptx: &str, seed: u64, limit: u64) -> Result<(Option<String>, u64)> {
+    fn judge(&self, ptx: &str, seed: u64, limit: u64) -> (Option<String>, u64) {
         let module = match Emulated::parse(ptx) {
             Ok(module) => module,
-            Err(error) => return Ok((Some(error.to_string()), 0)),
+            Err(error) => return (Some(error.to_string()), 0),
         };
-        let problem = self.inputs.problem(self.shape, self.output);
-        let plan = Plan::with_tile(&problem, 128, self.tile_n, 148)?;
         let mut device = Emulated::new(seed).limited(limit);
-        let how = match dual_gemm(&mut device, &module, &plan, &self.inputs.views()) {
-            Err(error) => Some(error.to_string()),
-            Ok(c) => {
-                let verdict = self.expected.judge(&c);
-                (!verdict.passed()).then(|| {
-                    format!(
-                        "wrong C: {} elements",
-                        verdict.outside_tolerance.max(verdict.wrong_bits)
-                    )
-                })
+        let wrong = |verdict: Verdict| {
+            (!verdict.passed()).then(|| {
+                let elements = verdict.outside_tolerance.max(verdict.wrong_bits);
+                format!("wrong C: {elements} elements")
+            })
+        };
+        let of_groups = |grouped: &Grouped, c: Vec<Vec<u16>>| {
+            let verdict = grouped.judge(&c);
+            let stray = (verdict.strays > 0).then(|| format!("{} strays", verdict.strays));
+            wrong(verdict.total).or(stray)
+        };
+        let how = match self {
+            Case::Dense { inputs, plan, expected } => {
+                let c = dual_gemm(&mut device, &module, plan, &inputs.views());
+                c.map(|c| wrong(expected.judge(&c)))
+            }
+            Case::Grouped { grouped, plan } => {
+                let c = grouped.with_inputs(|x| grouped::run(&mut device, &module, plan, x));
+                c.map(|c| of_groups(grouped, c))
+            }
+            Case::TwoPass { grouped, plan } => {
+                let c = grouped.with_inputs(|x| plan.run(&mut device, &module, x));
+                c.map(|c| of_groups(grouped, c))
             }
         };
-        Ok((how, device.instructions()))
+        (how.unwrap_or_else(|error| Some(error.to_string())), device.instructions())
     }
 }
 
@@ -124,13 +188,10 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
     let start = Instant::now();
     let mut all = mutants::of(text, kernel).with_context(|| format!("no entry '{kernel}'"))?;
     all.retain(|mutant| mutant.opcode.contains(&options.only));
-    let cases = [
-        Case::new(kernel, DataKind::FullRange, true)?,
-        Case::new(kernel, DataKind::Quantised, false)?,
-    ];
+    let cases = cases(kernel)?;
     let mut longest = 0;
     for case in &cases {
-        let (how, instructions) = case.judge(text, 0, u64::MAX)?;
+        let (how, instructions) = case.judge(text, 0, u64::MAX);
         if let Some(how) = how {
             bail!("{kernel} is wrong without any mistake: {how}");
         }
@@ -146,16 +207,16 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
             let mut how = None;
             'judged: for case in &cases {
                 for seed in 0..options.seeds {
-                    how = case.judge(&changed, seed, longest * 20)?.0;
+                    how = case.judge(&changed, seed, longest * 20).0;
                     if how.is_some() {
                         break 'judged;
                     }
                 }
             }
             bar.inc(1);
-            Ok(how)
+            how
         })
-        .collect::<Result<_>>()?;
+        .collect();
     bar.finish_and_clear();
 
     let mut gaps = 0;

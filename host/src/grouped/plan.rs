@@ -22,6 +22,11 @@ const FILL_CYCLES: u64 = 2_000;
 const SHARED_BYTES_PER_CYCLE: u64 = 128;
 /// What a tile costs besides its K steps: finding it, and the pipeline's turn.
 const TILE_CYCLES: u64 = 300;
+/// Cycles of the epilogue for a row of a tile of the dual GEMM: an exponential and a reciprocal for
+/// each element, of which an SM does 16 a cycle.
+const DUAL_EPILOGUE_CYCLES: u64 = 16;
+/// And of the plain GEMM, which only stores.
+const EPILOGUE_CYCLES: u64 = 4;
 
 /// What one tile size would cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,7 +226,12 @@ fn estimate(problem: &GroupedProblem, kernel: &KernelDecl, sm_count: u32) -> Gro
     let columns = |n: usize| (n as u64).div_ceil(u64::from(TILE_WEIGHTS));
     let cycles = |k: usize| {
         let steps = (k as u64).div_ceil(u64::from(MMA_K));
-        TILE_CYCLES + steps * k_step_cycles(tokens, products)
+        let multiply = steps * k_step_cycles(tokens, products);
+        let epilogue = tokens * if products == 2 { DUAL_EPILOGUE_CYCLES } else { EPILOGUE_CYCLES };
+        // With one set of accumulators the next tile waits for the epilogue.
+        let sets = GroupedGeometry::new(tokens as u32, products as u32).sets;
+        let both = if sets == 1 { multiply + epilogue } else { multiply.max(epilogue) };
+        TILE_CYCLES + both
     };
     // Tiles and the cycles of one, of each group; for experts, as if the rows were spread evenly.
     let (tiles, parts): (u64, Vec<(u64, u64)>) = match &problem.groups {
