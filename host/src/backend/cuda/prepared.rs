@@ -43,8 +43,7 @@ pub struct Prepared {
     plan: Plan,
     /// Kernels in their order: function, shape, parameter space.
     launches: Vec<(sys::CUfunction, driver::Shape, Vec<u8>)>,
-    // Keep what the launches refer to.
-    _module: Module,
+    // Keep what the launches refer to; the device keeps the kernels.
     _maps: DeviceBuffer<u8>,
     _workspace: Option<DeviceBuffer<u8>>,
     _weights: Option<PackedWeights>,
@@ -119,7 +118,7 @@ impl Cuda {
             ..Addresses::default()
         };
         let parameters = plan.packing_parameters([tensors.b1, tensors.b2], &addresses);
-        let function = self.function(&module, packing.kernel)?;
+        let function = self.function(module, packing.kernel)?;
         // SAFETY: the addresses were checked, and the call waits for the kernel's end.
         unsafe {
             let stream = std::ptr::null_mut();
@@ -153,12 +152,19 @@ impl Cuda {
         self.prepare_with(plan, tensors, Some(weights.clone()))
     }
 
-    fn module(&self, plan: &Plan) -> Result<Module> {
+    /// The kernels, loaded at the first call.
+    fn module(&self, plan: &Plan) -> Result<&Module> {
+        if let Some(module) = self.kernels.get() {
+            return Ok(module);
+        }
         let source = ptx::for_arch(plan.arch).ok_or_else(|| Error::Unsupported {
             what: format!("PTX for {}", plan.arch),
             remedy: "build the crate's PTX for it",
         })?;
-        Module::from_ptx(source, &[]).map_err(|error| failed(&self.name, "loading PTX", error))
+        let module = Module::from_ptx(source, &[])
+            .map_err(|error| failed(&self.name, "loading PTX", error))?;
+        // Where another thread was faster, its module is as good.
+        Ok(self.kernels.get_or_init(|| module))
     }
 
     fn function(&self, module: &Module, kernel: &str) -> Result<sys::CUfunction> {
@@ -184,7 +190,7 @@ impl Cuda {
         self.check_arch(plan.arch)?;
         check_tensors(plan, tensors, weights.is_some())?;
         let module = self.module(plan)?;
-        let main = self.function(&module, plan.kernel)?;
+        let main = self.function(module, plan.kernel)?;
         // SAFETY: the module is live.
         unsafe { driver::allow_shared(&self.name, main, plan.dynamic_shared)? };
         let workspace = match plan.before {
@@ -220,14 +226,14 @@ impl Cuda {
         let mut launches = vec![];
         if let Some(first) = plan.first() {
             let shape = driver::Shape { early, ..shape(&first.shape()) };
-            let function = self.function(&module, first.kernel)?;
+            let function = self.function(module, first.kernel)?;
             launches.push((function, shape, plan.first_parameters(&addresses)));
         }
         let main_shape = driver::Shape { early, ..shape(&plan.shape()) };
         launches.push((main, main_shape, plan.parameters(&addresses)));
         let (device, plan) = (self.clone(), plan.clone());
-        let (_module, _maps, _workspace, _weights) = (module, maps, workspace, weights);
-        Ok(Prepared { device, plan, launches, _module, _maps, _workspace, _weights })
+        let (_maps, _workspace, _weights) = (maps, workspace, weights);
+        Ok(Prepared { device, plan, launches, _maps, _workspace, _weights })
     }
 }
 
