@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<()> {
         Ok(())
     };
     for target in Target::ALL {
-        let kernels = directives::insert(&compile::compile(&rustc, *target, "")?)?;
+        let kernels = directives::insert(&compile::compile(&rustc, *target, "")?, target.arch)?;
         settle(&target.path(), &kernels)?;
         let probes = compile::compile(&rustc, *target, "probes")?;
         settle(&target.probes_path(), &directives::only_probes(&probes))?;
@@ -100,7 +100,7 @@ pub fn fresh_ptx(arch: &str) -> Result<String> {
             return committed;
         }
     };
-    let ptx = directives::insert(&compile::compile(&rustc, target, "")?)?;
+    let ptx = directives::insert(&compile::compile(&rustc, target, "")?, target.arch)?;
     if committed? != ptx {
         println!(
             "note: {} is not what the device crate compiles to; verifying the fresh PTX",
