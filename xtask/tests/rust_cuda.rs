@@ -23,7 +23,8 @@ fn in_other_dress(target: &str) -> String {
     let text = fs::read_to_string(committed()).unwrap();
     let text = text.replace("%rd", "%wide").replace("%r", "%word").replace("$L__BB", "$L_other_");
     let kept = |line: &&str| !line.starts_with(".maxntid") && !line.starts_with(".minnctapersm");
-    let text: Vec<&str> = text.lines().filter(kept).filter(|line| !line.contains("//")).collect();
+    let text: Vec<&str> =
+        text.lines().filter(kept).filter(|line| !line.trim_start().starts_with("//")).collect();
     let text = text.join("\n");
     let (head, kernels) = text.split_once(".visible .entry").unwrap();
     let head = head.replace(".version 8.8", ".version 9.0").replace("sm_100f", target);
