@@ -4,7 +4,9 @@
 mod bench;
 mod build_ptx;
 mod diff_backends;
+mod measurements;
 mod mutate;
+mod plot;
 mod tidy;
 mod verify;
 mod workspace;
@@ -30,6 +32,8 @@ enum Command {
     /// Time the kernels on a CUDA device, with outputs checked.
     #[cfg(feature = "cuda")]
     Bench(bench::Options),
+    /// Draw measured times, and print them as a table.
+    Plot(plot::Options),
     /// Make mistakes in a kernel, one at a time, and see whether the emulator notices.
     Mutate(mutate::Options),
     /// Compare what two compilers make of the device crate: counts, registers, and every bit of C.
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         #[cfg(feature = "cuda")]
         Command::Bench(options) => bench::run(&options),
+        Command::Plot(options) => plot::run(&options),
         Command::Mutate(options) => mutate::run(&options),
         Command::DiffBackends(options) => diff_backends::run(&options),
         Command::Tidy => tidy::run(),
