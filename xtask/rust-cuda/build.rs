@@ -21,7 +21,8 @@ fn main() {
     };
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let here = Path::new(&here);
-    let device = here.join("../../device").canonicalize().expect("the device crate lies beside xtask");
+    let device =
+        here.join("../../device").canonicalize().expect("the device crate lies beside xtask");
     let manifest = here.join("Cargo.toml");
     let out = env::var("OUT_DIR").expect("cargo sets it");
     let built = CudaBuilder::new(&device)

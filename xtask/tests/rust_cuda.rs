@@ -51,7 +51,8 @@ impl Machine {
                  'run nightly-2026-04-02 cargo run --release'*) \
                  [ \"$NVFP4_RUST_CUDA_ARCH\" ] && [ -z \"$RUSTUP_TOOLCHAIN$CARGO\" ] && \
                  [ \"$CUDA_PATH\" ] && [ \"$LLVM_CONFIG_19\" ] && [ \"$LIBCLANG_PATH\" ] && \
-                 while IFS= read -r line; do printf '%s\\n' \"$line\"; done < {here}/answer.ptx ;; \
+                 while IFS= read -r line; do printf '%s\\n' \"$line\"; done < {here}/answer.ptx && \
+                 printf '\\0' ;; \
                  *) exit 9 ;; esac"
             ),
         );

@@ -124,9 +124,13 @@ fn read(path: &Path) -> Result<String> {
 /// Both sides, kernel by kernel.
 fn table(first: &Side, second: &Side, usage: &[Option<Vec<Usage>>; 2]) -> Result<String> {
     let mut out = String::new();
-    let targets = [&first.summary, &second.summary].map(|side| (&side.target, side.version));
-    for (name, (target, (major, minor))) in [first.name, second.name].iter().zip(targets) {
+    for Side { name, summary, .. } in [first, second] {
+        let ((major, minor), target) = (summary.version, &summary.target);
         writeln!(out, "{name}: .target {target}, .version {major}.{minor}")?;
+        if summary.functions > 0 {
+            let count = summary.functions;
+            writeln!(out, "{name}: {count} functions beside the kernels, not counted below")?;
+        }
     }
     if usage.iter().any(Option::is_none) {
         writeln!(out, "ptxas: not found, so there are no registers in this table")?;

@@ -16,6 +16,8 @@ pub struct Summary {
     pub version: (u32, u32),
     /// Its entry points, by name.
     pub kernels: Vec<KernelSummary>,
+    /// Functions beside them: what was not inlined.
+    pub functions: usize,
 }
 
 /// An entry point, without what it calls.
@@ -108,9 +110,14 @@ impl Summary {
     pub fn of(ptx: &str) -> Result<Summary> {
         let module = parse::parse(ptx)?;
         let mut kernels: Vec<KernelSummary> = vec![];
+        let mut functions = 0;
         for item in &module.items {
             let Item::Function(function) = item else { continue };
-            let Some(body) = function.body.as_ref().filter(|_| function.is_entry) else { continue };
+            let Some(body) = &function.body else { continue };
+            if !function.is_entry {
+                functions += 1;
+                continue;
+            }
             let kinds = Kind::ALL.into_iter().map(|kind| (kind, 0)).collect();
             let name = function.name.to_owned();
             let mut kernel = KernelSummary { name, kinds, ..KernelSummary::default() };
@@ -119,7 +126,7 @@ impl Summary {
         }
         kernels.sort_by(|a, b| a.name.cmp(&b.name));
         let target = module.target.first().copied().unwrap_or_default().to_owned();
-        Ok(Summary { target, version: module.version, kernels })
+        Ok(Summary { target, version: module.version, kernels, functions })
     }
 }
 
@@ -180,6 +187,7 @@ L:
 ";
         let summary = Summary::of(ptx).unwrap();
         assert_eq!((summary.target.as_str(), summary.version), ("sm_100a", (9, 0)));
+        assert_eq!(summary.functions, 1);
         let [kernel] = &summary.kernels[..] else { panic!("{:?}", summary.kernels) };
         assert_eq!((kernel.name.as_str(), kernel.registers), ("k", 9));
         let counts: Vec<u32> = kernel.kinds.values().copied().collect();

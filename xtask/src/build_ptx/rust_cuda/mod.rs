@@ -105,6 +105,8 @@ pub fn compile(arch: Arch, offline: bool) -> Result<String> {
         );
     }
     let ptx = String::from_utf8(output.stdout).context("the PTX is not text")?;
+    // libNVVM ends its text as C does.
+    let ptx = ptx.trim_end_matches('\0').to_owned();
     let target = format!(".target {}", arch.target);
     if !ptx.lines().any(|line| line.trim_end() == target || line.starts_with(&format!("{target},")))
     {
