@@ -221,8 +221,8 @@ fn libclang(around: &Surroundings, llvm_libraries: Option<&Path>) -> Result<Path
 
 /// The CUDA toolkit, with the compiler library that rust-cuda is a front end of.
 fn cuda(around: &Surroundings) -> Result<PathBuf, Vec<Missing>> {
-    const REMEDY: &str = "install the CUDA toolkit 12.9 or newer, cuda-nvvm and cuda-nvcc included, \
-        and export CUDA_PATH=/usr/local/cuda";
+    // From NVIDIA's package source; 12.9 does too.
+    const REMEDY: &str = "apt-get install cuda-toolkit-13-0 && export CUDA_PATH=/usr/local/cuda";
     let Some(root) = around.path_variable("CUDA_PATH") else {
         return Err(vec![missing("CUDA: CUDA_PATH is not set", REMEDY)]);
     };
@@ -265,8 +265,8 @@ fn git(around: &Surroundings, source: &GitSource, offline: bool) -> Result<(), M
         return Ok(());
     }
     let remedy = format!(
-        "allow `git ls-remote {url}`, or point git at a mirror that has {revision}: \
-         git config --global url.MIRROR.insteadOf {url}"
+        "git ls-remote {url} (it must answer; or with a mirror that has {revision}: \
+         git config --global url.MIRROR.insteadOf {url})"
     );
     let why = if offline { "is not in cargo's cache (--offline)" } else { "does not answer" };
     Err(missing(format!("rust-cuda's source: {url} {why}"), remedy))
