@@ -304,8 +304,10 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
                 for atom in 0..atoms {
                     let atom = base.offset(Self::SMEM.token_scales + atom * SCALE_ATOM_BYTES);
                     let scales = ld_shared_b32(atom.offset(from));
-                    // All lanes have read before one writes.
-                    bar_warp_sync();
+                    // All lanes have read before one writes; of 32 rows each writes what it read.
+                    if TOKENS < 32 {
+                        bar_warp_sync();
+                    }
                     st_shared_v4_b32(atom.offset(own), [scales, 0, 0, 0]);
                 }
             }

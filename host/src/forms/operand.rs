@@ -295,9 +295,7 @@ impl Adapted<'_> {
                 remedy: "upload it first, or run from host memory with `Adapted::inputs`",
             }),
         };
-        let second = |operand: &Option<Operand<'_>>| {
-            operand.as_ref().map_or(Ok(0), |operand| device(operand))
-        };
+        let second = |operand: &Option<Operand<'_>>| operand.as_ref().map_or(Ok(0), device);
         let c = match self.c.memory {
             Memory::Device(address) if self.c.lies_as(&[2, 0, 1]) => address,
             _ => {

@@ -276,7 +276,7 @@ pub fn dense(operation: Operation, cases: &[Case], two_pass: bool) -> Result<Vec
 
 /// The fused plan or the two passes.
 enum Planned {
-    Fused(GroupedPlan),
+    Fused(Box<GroupedPlan>),
     TwoPass(Box<TwoPass>),
 }
 
@@ -284,8 +284,10 @@ impl Planned {
     fn new(case: &GroupedCase, grouped: &Grouped) -> nvfp4_dual_gemm::Result<Self> {
         let (problem, sms) = (&grouped.problem, case.sm_count);
         Ok(match (case.two_pass, case.tokens) {
-            (false, None) => Planned::Fused(GroupedPlan::choose(problem, sms)?),
-            (false, Some(tokens)) => Planned::Fused(GroupedPlan::with_tile(problem, tokens, sms)?),
+            (false, None) => Planned::Fused(GroupedPlan::choose(problem, sms)?.into()),
+            (false, Some(tokens)) => {
+                Planned::Fused(GroupedPlan::with_tile(problem, tokens, sms)?.into())
+            }
             (true, None) => Planned::TwoPass(TwoPass::choose(problem, sms)?.into()),
             (true, Some(tokens)) => {
                 Planned::TwoPass(TwoPass::with_tile(problem, tokens, sms)?.into())
