@@ -225,6 +225,18 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// An element of an input form that is not what belongs there.
+    #[error("{place}: expected {expected}, got {got}; {remedy}")]
+    Form {
+        /// Which element of which tuple, and what of it.
+        place: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        got: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// Something about one group of several.
     #[error("group {group}: {cause}")]
     InGroup {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Operation, TwoPass};
+use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Groups, Operation, TwoPass};
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::{OutputType, Plan, ptx};
 use nvfp4_dual_gemm_device::kernels::SILU_MUL;
@@ -96,9 +96,9 @@ fn cases(kernel: &str) -> Result<Vec<Case>> {
     ])
 }
 
-/// Groups of every tail. Two CTAs walk over many tiles, so that rings and accumulators go round.
+/// Groups of every tail. One CTA walks over all tiles, so that rings and accumulators go round.
 fn listed(operation: Operation) -> Result<Grouped> {
-    let sizes = [(70, 136, 544, 1), (129, 64, 96, 2), (17, 264, 832, 1)];
+    let sizes = [(70, 136, 1056, 1), (129, 64, 96, 2), (17, 264, 832, 1)];
     Ok(Grouped::listed(operation, &sizes, DataKind::FullRange, OutputType::F16, 7)?)
 }
 
@@ -113,7 +113,9 @@ fn grouped_cases(operation: Operation, tokens: u32) -> Result<Vec<Case>> {
     [listed(operation)?, experts]
         .into_iter()
         .map(|grouped| {
-            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, 2)?;
+            let listed = matches!(grouped.problem.groups, Groups::Listed(_));
+            let ctas = if listed { 1 } else { 2 };
+            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, ctas)?;
             Ok(Case::Grouped { grouped: grouped.into(), plan: plan.into() })
         })
         .collect()
@@ -229,7 +231,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
             }
             Some(_) => {}
             None => {
-                let reason = explain(mutant).unwrap_or_else(|| {
+                let reason = explain(mutant, text).unwrap_or_else(|| {
                     gaps += 1;
                     missing(mutant)
                 });
@@ -249,7 +251,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
 
 /// Why a mutant is no mistake: it does the same on every machine. These are facts about the kernels of
 /// this project and about their operands' layouts.
-fn explain(mutant: &Mutant) -> Option<&'static str> {
+fn explain(mutant: &Mutant, text: &str) -> Option<&'static str> {
     let is =
         |opcode: &str, what: &str| mutant.opcode.starts_with(opcode) && mutant.what.contains(what);
     let reasons = [
@@ -277,7 +279,26 @@ fn explain(mutant: &Mutant) -> Option<&'static str> {
         ("tcgen05.cp", "base offset", "only swizzled layouts have a base to be off"),
     ];
     let reason = reasons.iter().find(|(opcode, what, _)| is(opcode, what));
-    reason.map(|(_, _, reason)| *reason)
+    let reason = reason.map(|(_, _, reason)| *reason);
+    reason.or_else(|| {
+        waits_at_the_end(mutant, text).then_some(
+            "waits for a commit that came before one that others wait for: the emulator takes \
+             commits of a thread to arrive in their order, the kernel does not",
+        )
+    })
+}
+
+/// True for a wait after which its warp only waits, until the CTA meets at the end.
+fn waits_at_the_end(mutant: &Mutant, text: &str) -> bool {
+    let counts = ["mbarrier.", "cp.async", "tcgen05.", "fence.", "st.", "ld.", "bra.uni", "bar."];
+    mutant.opcode.starts_with("mbarrier.try_wait")
+        && text
+            .lines()
+            .skip(mutant.line)
+            .map(|line| line.trim().trim_start_matches("{ .reg .pred p; "))
+            .filter(|line| counts.iter().any(|opcode| line.starts_with(opcode)))
+            .find(|line| !line.starts_with("mbarrier.try_wait"))
+            .is_some_and(|line| line.starts_with("bar.sync"))
 }
 
 /// What is missing from the emulator that would tell.
@@ -299,13 +320,30 @@ mod tests {
         let kernel = "nvfp4_dual_gemm_sm100_128x64_f16";
         let all = mutants::of(ptx::SM_100F, kernel).unwrap();
         let count = |what: &str| {
-            let of_kind = |m: &&Mutant| m.what.contains(what) && explain(m).is_some();
+            let of_kind = |m: &&Mutant| m.what.contains(what) && explain(m, ptx::SM_100F).is_some();
             all.iter().filter(of_kind).count()
         };
         assert!(all.len() > 200);
         assert_eq!(count("leading byte offset"), 3 + 4);
         assert_eq!(count("base offset"), 3, "an MMA's operands are swizzled");
         assert_eq!(count("swizzle") + count("byte count") + count("parity"), 0);
-        assert!(all.iter().filter(|m| m.opcode.contains("fence")).all(|m| explain(m).is_none()));
+        assert!(
+            all.iter()
+                .filter(|m| m.opcode.contains("fence"))
+                .all(|m| explain(m, ptx::SM_100F).is_none())
+        );
+    }
+
+    #[test]
+    fn only_the_last_waits_of_a_grouped_kernel_are_explained() {
+        let waits = |kernel: &str| {
+            let all = mutants::of(ptx::SM_100F, kernel).unwrap();
+            let ends = all.iter().filter(|m| waits_at_the_end(m, ptx::SM_100F));
+            ends.map(|m| m.line).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        // One for each stage of the ring; the dense kernel has none.
+        assert_eq!(waits("nvfp4_grouped_dual_gemm_sm100_16x128"), 5);
+        assert_eq!(waits("nvfp4_grouped_gemm_sm100_128x128"), 6);
+        assert_eq!(waits("nvfp4_dual_gemm_sm100_128x64_f16"), 0);
     }
 }

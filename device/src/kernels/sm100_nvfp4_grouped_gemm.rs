@@ -55,8 +55,8 @@ const MMA_K_BYTES: u32 = MMA_K / 2;
 const SCALE_ROW_BYTES: u32 = 16;
 /// Rows of C that an epilogue warp loads at a time from one accumulator.
 const EPILOGUE_ROWS: u32 = 8;
-/// Warps that arrive on `accumulators_free`.
-const EPILOGUE_WARPS: u32 = 4;
+/// Threads that arrive on `accumulators_free`.
+const EPILOGUE_THREADS: u32 = 128;
 
 /// What every role of a CTA knows.
 struct Cta<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32> {
@@ -101,7 +101,7 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
         self.smem.offset(Self::SMEM.accumulators_ready + 8 * set)
     }
 
-    /// Four arrivals: the epilogue warps', when they have loaded the set.
+    /// 128 arrivals: the epilogue's threads', when they have loaded the set.
     #[inline(always)]
     fn accumulators_free(&self, set: u32) -> SharedAddr {
         self.smem.offset(Self::SMEM.accumulators_free + 8 * set)
@@ -123,7 +123,7 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
             }
             for set in 0..SETS {
                 mbarrier_init(self.accumulators_ready(set), 1);
-                mbarrier_init(self.accumulators_free(set), EPILOGUE_WARPS);
+                mbarrier_init(self.accumulators_free(set), EPILOGUE_THREADS);
             }
             // TMA and the tensor core arrive through the async proxy.
             fence_mbarrier_init();
@@ -160,7 +160,8 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
                     self.load_tile(found, &mut ring);
                 }
             }
-            // Every stage's last commit must have arrived before the barriers end.
+            // Every stage's last commit must have arrived before the barriers end. That one commit of
+            // a thread arrives after those before it is written nowhere.
             if issues {
                 for _ in 0..STAGES {
                     wait(self.stage_free(ring.stage()), ring.freed());
@@ -303,8 +304,10 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
                 for atom in 0..atoms {
                     let atom = base.offset(Self::SMEM.token_scales + atom * SCALE_ATOM_BYTES);
                     let scales = ld_shared_b32(atom.offset(from));
-                    // All lanes have read before one writes.
-                    bar_warp_sync();
+                    // All lanes have read before one writes; of 32 rows each writes what it read.
+                    if TOKENS < 32 {
+                        bar_warp_sync();
+                    }
                     st_shared_v4_b32(atom.offset(own), [scales, 0, 0, 0]);
                 }
             }
@@ -416,10 +419,7 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
                 // The MMA warp writes the set again after this arrival, or frees the columns after
                 // the barrier at the end.
                 tcgen05_fence_before_thread_sync();
-                bar_warp_sync();
-                if elect_sync() {
-                    mbarrier_arrive(self.accumulators_free(set.stage()));
-                }
+                mbarrier_arrive(self.accumulators_free(set.stage()));
                 set.advance();
             }
         }

@@ -144,7 +144,9 @@ mod tests {
             for index in 0..rows * columns * l {
                 let tile = TileInGroup::new(index, [rows, columns], [tokens, TILE_WEIGHTS]);
                 assert!(tile.row < m && tile.column < n && tile.batch < l, "{tile:?}");
-                assert!(tile.row % tokens == 0 && tile.column % TILE_WEIGHTS == 0);
+                assert!(
+                    tile.row.is_multiple_of(tokens) && tile.column.is_multiple_of(TILE_WEIGHTS)
+                );
                 assert!(seen.insert((tile.batch, tile.row, tile.column)), "{tile:?} twice");
             }
         }
