@@ -30,7 +30,7 @@ pub(super) fn execute(
         MatrixOp::Mma(op) => sync::multiply(op, space, warp, at)?,
         MatrixOp::Wgmma(op) => wgmma::issue(op, space, warp, at)?,
         MatrixOp::WgmmaFence => warp.regs.fence(),
-        MatrixOp::WgmmaCommit => warp.wgmma.groups.commit(),
+        MatrixOp::WgmmaCommit => wgmma::commit(space, warp),
         MatrixOp::WgmmaWait { pending } => return wgmma::wait(*pending, space, warp, at),
     }
     Ok(Flow::Next)

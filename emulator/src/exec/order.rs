@@ -50,9 +50,6 @@ pub(super) fn completed(
             races.wait_group(StreamKind::CpAsync, at.active, 0);
         }
         Op::Matrix(MatrixOp::WgmmaCommit) => races.commit_group(StreamKind::Wgmma, 1),
-        Op::Matrix(MatrixOp::WgmmaWait { pending }) => {
-            races.wait_group(StreamKind::Wgmma, 1, *pending);
-        }
         _ => {}
     }
     debug_assert_eq!(races.current, warp.id);

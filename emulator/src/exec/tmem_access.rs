@@ -191,6 +191,7 @@ pub(super) fn wait_load(space: &mut Space, warp: &mut Warp, at: &Step) -> Result
     for mut load in std::mem::take(&mut warp.loads) {
         deliver(&mut load, space, &mut warp.regs, at.active);
     }
+    warp.waited_for_loads = true;
     Ok(Flow::Next)
 }
 

@@ -254,6 +254,10 @@ impl Detector {
 
     /// Closes the open group of the streams of some lanes.
     pub fn commit_group(&mut self, kind: StreamKind, lanes: u32) {
+        if kind == StreamKind::Wgmma {
+            // Its groups are counted from the start, empty ones too.
+            self.stream(kind, 0);
+        }
         for lane in super::warp::each(lanes) {
             if let Some(stream) = self.streams.get_mut(&(kind, self.current, lane)) {
                 stream.commits.push(stream.issued);
@@ -270,6 +274,17 @@ impl Detector {
                 let (agent, clock) = (stream.agent, stream.commits[due - 1]);
                 stream.commits.drain(..due);
                 self.warps[self.current as usize].known.seen.raise(agent, clock);
+            }
+        }
+    }
+
+    /// The first `groups` `wgmma` groups of the four warps from `first` on are over.
+    pub fn wait_warpgroup(&mut self, first: Agent, groups: usize) {
+        for warp in first..first + 4 {
+            let Some(stream) = self.streams.get(&(StreamKind::Wgmma, warp, 0)) else { continue };
+            if let Some(&clock) = stream.commits[..groups.min(stream.commits.len())].last() {
+                let agent = stream.agent;
+                self.me().known.seen.raise(agent, clock);
             }
         }
     }
@@ -458,9 +473,25 @@ impl Detector {
     /// `tcgen05.dealloc`: every use comes before it.
     pub fn free(&mut self, rank: u32, columns: (u32, u32), by: Actor) -> Checked {
         let record = self.record(Path::Free, true, by);
+        if !self.strict {
+            self.forgive_loads(rank, columns);
+        }
         self.touch_tmem(rank, Cells { columns, lanes: LaneSet::MAX, write: true }, &record)?;
         self.tmem[rank as usize].clear(columns.0 as usize..(columns.0 + columns.1) as usize);
         Ok(())
+    }
+
+    /// Drops the loads that their own warp has not waited for: under `hardware` ordering the registers
+    /// held it up, and a warp that never waits is at fault when it exits.
+    fn forgive_loads(&mut self, rank: u32, columns: (u32, u32)) {
+        let warps = &self.warps;
+        let waited = |old: &Record| {
+            old.path != Path::TmemLoad
+                || warps[old.warp as usize].known.seen.get(old.agent) >= old.clock
+        };
+        for column in columns.0..columns.0 + columns.1 {
+            self.tmem[rank as usize].retain(column as usize, waited);
+        }
     }
 
     fn actor(&self, record: &Record) -> Actor {

@@ -149,6 +149,13 @@ impl Shadow {
         Ok(())
     }
 
+    /// Keeps of the accesses to a cell those that `keep` says.
+    pub fn retain(&mut self, cell: usize, keep: impl Fn(&Record) -> bool) {
+        if let Some(records) = self.cells.get_mut(cell) {
+            records.retain(keep);
+        }
+    }
+
     /// Forgets the accesses to some cells.
     pub fn clear(&mut self, cells: std::ops::Range<usize>) {
         let end = cells.end.min(self.cells.len());
