@@ -23,18 +23,6 @@ use crate::tensor::instr_descriptor::{self, InstrDescriptor, MmaKind};
 use crate::tensor::smem_descriptor::{MatrixDescriptor, decode_sm100};
 use crate::tensor::tmem_layout::{AccumulatorLayout, CopyShape, scale_columns};
 
-/// A warp of each CTA of the pair performs a `tcgen05.alloc.cta_group::2`: who comes first waits.
-fn meet_pair(space: &mut Space, warp: &Warp, at: &Step) -> Option<Block> {
-    let own = &mut space.ctas[warp.rank as usize].pair_allocations;
-    if !at.woken {
-        *own += 1;
-        space.events += 1;
-    }
-    let count = *own;
-    let block = Block::Pair { count };
-    (!space.satisfied(&block, warp)).then_some(block)
-}
-
 pub(super) fn execute(
     op: &Tcgen05Op,
     env: &Env<'_>,
@@ -51,15 +39,27 @@ pub(super) fn execute(
             group(*cta_group, space, warp, at)?;
             let who = Who::generic(at.actor);
             let short = shared_address(*kind, place, warp.rank, &who)?;
-            if *cta_group == 2
-                && let Some(block) = meet_pair(space, warp, at)
-            {
-                return Ok(Flow::Wait(block));
-            }
             let cta = &mut space.ctas[warp.rank as usize];
-            let Some(column) = cta.tmem.allocate(columns, &who)? else {
-                return Ok(Flow::Wait(Block::TensorMemory { columns }));
+            let column = match warp.allocated.take() {
+                Some(column) => column,
+                None => {
+                    let Some(column) = cta.tmem.allocate(columns, &who)? else {
+                        return Ok(Flow::Wait(Block::TensorMemory { columns }));
+                    };
+                    if *cta_group == 2 {
+                        // A warp of each CTA performs it: who comes first waits.
+                        cta.pair_allocations += 1;
+                        let block = Block::Pair { count: cta.pair_allocations };
+                        space.events += 1;
+                        if !space.satisfied(&block, warp) {
+                            warp.allocated = Some(column);
+                            return Ok(Flow::Wait(block));
+                        }
+                    }
+                    column
+                }
             };
+            let cta = &mut space.ctas[warp.rank as usize];
             if !short.is_multiple_of(4) {
                 let message = "tcgen05.alloc writes to an address that is not a multiple of 4";
                 return Err(who.fault(FaultKind::Misaligned, short.into(), message));

@@ -221,6 +221,11 @@ pub(super) fn scoreboard(space: &mut Space, warp: &mut Warp) -> Option<Flow> {
             open.push(load.ticket);
         }
     }
+    if open.is_empty()
+        && let Some(races) = &mut space.races
+    {
+        races.tmem_delivered();
+    }
     if delivered {
         // The instruction runs once more.
         return Some(Flow::Moved);

@@ -78,7 +78,7 @@ pub struct Cta {
     pub named: Vec<NamedBarrier>,
     /// Tensor memory.
     pub tmem: TensorMemory,
-    /// How many `tcgen05.alloc.cta_group::2` its warps have come to.
+    /// How many `tcgen05.alloc.cta_group::2` its warps have performed.
     pub pair_allocations: u32,
     /// Warpgroups that have committed a `wgmma`.
     pub warpgroups: BTreeMap<u32, Warpgroup>,

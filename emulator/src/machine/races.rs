@@ -73,6 +73,8 @@ struct WarpClocks {
     tensor: Clock,
     /// The warp's own events that all of its lanes know of.
     lanes: u32,
+    /// `tcgen05.ld` whose registers have been read, without a wait: for the warp itself alone.
+    delivered: Clock,
 }
 
 /// A range of shared memory touched by an instruction through the generic proxy.
@@ -250,6 +252,13 @@ impl Detector {
         let warp = self.me();
         warp.known.seen.raise(agent, issued);
         warp.tensor.raise(agent, issued);
+    }
+
+    /// The registers of all `tcgen05.ld` so far have been used under `hardware` ordering.
+    pub fn tmem_delivered(&mut self) {
+        let stream = self.stream(StreamKind::TmemLoad, 0);
+        let (agent, issued) = (stream.agent, stream.issued);
+        self.me().delivered.raise(agent, issued);
     }
 
     /// Closes the open group of the streams of some lanes.
@@ -461,6 +470,7 @@ impl Detector {
         let ordered = |old: &Record| {
             old.agent == new.agent && pipelined(old, &new, strict)
                 || known.get(old.agent) >= old.clock
+                || old.path == Path::TmemLoad && warp.delivered.get(old.agent) >= old.clock
         };
         for column in cells.columns.0..cells.columns.0 + cells.columns.1 {
             if let Err(old) = self.tmem[rank as usize].touch(column as usize, &new, ordered) {

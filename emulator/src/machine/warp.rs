@@ -237,6 +237,8 @@ pub struct Warp {
     pub loads: Vec<PendingLoad>,
     /// Whether a `wait::ld` has been executed at all.
     pub waited_for_loads: bool,
+    /// The column of a `tcgen05.alloc.cta_group::2` that waits for the other CTA.
+    pub allocated: Option<u32>,
     /// `tcgen05.st` since the last `wait::st`.
     pub stores: Vec<Ticket>,
     /// `wgmma` bookkeeping.
@@ -288,6 +290,7 @@ impl Warp {
             cp_async: vec![],
             loads: vec![],
             waited_for_loads: false,
+            allocated: None,
             stores: vec![],
             wgmma: Wgmmas::default(),
             registers: None,
