@@ -172,7 +172,7 @@ fn the_last_tensor_memory_loads_need_no_wait() {
     let ptx = loads(wait, "");
     fine(&ptx, WARP);
     faulty(&ptx, WARP, Ordering::Strict, FaultKind::PendingRegister, "its wait is missing");
-    // A warp that never waits.
+    // A kernel that never waits.
     faulty(&loads("", ""), WARP, Ordering::Hardware, FaultKind::Unfinished, "no wait::ld followed");
     // It overwrites what it has read: its registers say that the load is over.
     let again =
@@ -183,6 +183,30 @@ fn the_last_tensor_memory_loads_need_no_wait() {
     faulty(&ptx, WARP, Ordering::Hardware, FaultKind::Race, "");
 }
 
+/// The first warp stores to its lanes of tensor memory, the fifth, after a barrier, loads from them.
+fn handed_over(barrier: &str, last: &str) -> String {
+    let body = format!(
+        "@%p1 tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [%r1], 32; bar.sync 0;\n\
+         ld.shared.b32 %r2, [%r1]; setp.ge.u32 %p2, %r0, 128;\n\
+         @%p1 tcgen05.st.sync.aligned.32x32b.x1.b32 [%r2], {{%r0}};\n\
+         {barrier}\n\
+         @%p2 tcgen05.ld.sync.aligned.32x32b.x1.b32 {{%r3}}, [%r2];\n\
+         tcgen05.wait::ld.sync.aligned; {last} bar.sync 0;\n\
+         @!%p1 bra OVER; tcgen05.relinquish_alloc_permit.cta_group::1.sync.aligned;\n\
+         tcgen05.dealloc.cta_group::1.sync.aligned.b32 %r2, 32;\nOVER:"
+    );
+    kernel("sm_100a", &body)
+}
+
+#[test]
+fn a_tensor_memory_store_comes_before_a_later_load() {
+    let last = "tcgen05.wait::st.sync.aligned;";
+    let shape = (160, 1);
+    fine(&handed_over("bar.sync 1;", last), shape);
+    faulty(&handed_over("bar.sync 1;", last), shape, Ordering::Strict, FaultKind::Race, "");
+    faulty(&handed_over("", last), shape, Ordering::Hardware, FaultKind::Race, "");
+}
+
 #[test]
 fn the_last_bulk_stores_need_no_wait() {
     let store = "fence.proxy.async.shared::cta; \
@@ -190,8 +214,9 @@ fn the_last_bulk_stores_need_no_wait() {
         @%p0 cp.async.bulk.commit_group;";
     let wait = "@%p0 cp.async.bulk.wait_group.read 0; bar.sync 0;";
     let fill = "shl.b32 %r2, %r0, 2; add.s32 %r2, %r2, %r1; st.shared.b32 [%r2], %r0;";
-    let twice = kernel("sm_90", &format!("{fill} {store} {wait} {fill} {store}"));
-    assert_eq!(fine(&twice, WARP)[4..8], 1u32.to_le_bytes());
+    let next = store.replace("[%rd0]", "[%rd0+128]");
+    let twice = kernel("sm_90", &format!("{fill} {store} {wait} {fill} {next}"));
+    assert_eq!(fine(&twice, WARP)[132..136], 1u32.to_le_bytes());
     // A thread that never waits, and whose store the schedule lets be late.
     let once = kernel("sm_90", &format!("{fill} {store}"));
     let all = endings(&once, WARP, Ordering::Hardware);

@@ -4,16 +4,17 @@
 //! CUDA graph that launches the kernel on each set in turn, several rounds; many replays of it,
 //! timed by events. After the timing, elements of C drawn at random are compared with f64.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::backend::cuda::{Cuda, Graph, Prepared, Tensors};
 use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm::{ActivationType, Plan, Problem};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
+
+use crate::measurements::{Measurements, Row};
 
 /// Options of `bench`.
 #[derive(clap::Args)]
@@ -43,6 +44,21 @@ const FOOTPRINT: usize = 300 << 20;
 /// Launches in a graph, at least.
 const LAUNCHES: usize = 16;
 
+/// The contest's shapes beside those of N, K = 4096, 7168.
+const CONTEST: [(usize, usize, usize); 11] = [
+    (256, 3072, 4096),
+    (512, 3072, 7168),
+    (1536, 512, 7168),
+    (256, 512, 256),
+    (3072, 1024, 1536),
+    (7168, 1024, 256),
+    (7168, 2304, 2048),
+    (4608, 384, 7168),
+    (7168, 384, 2304),
+    (512, 768, 7168),
+    (4096, 768, 512),
+];
+
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
     let mut device = Cuda::new(0)?;
@@ -55,7 +71,7 @@ pub fn run(options: &Options) -> Result<()> {
         "bf16" => ActivationType::Bf16,
         _ => ActivationType::Nvfp4,
     };
-    let mut lines = vec![];
+    let mut rows = vec![];
     for (m, n, k) in shapes(options)? {
         let problem = Problem::new(m, n, k).with_activations(activations).with_alphas(0.01, 0.02);
         let mut sets = Sets::new(&mut device, &problem)?;
@@ -87,15 +103,21 @@ pub fn run(options: &Options) -> Result<()> {
                 problem.flops() / median / 1e6,
                 weights / median / 1e3,
             );
-            lines.push(format!(
-                "{{\"m\":{m},\"n\":{n},\"k\":{k},\"activations\":\"{}\",\"tokens\":{tile},\"split\":{split},\"median_us\":{median:.3},\"low_us\":{low:.3},\"high_us\":{high:.3}}}",
-                activations.name()
-            ));
+            rows.push(Row {
+                who: format!("ours, A in {}", activations.name()),
+                m,
+                n,
+                k,
+                low_us: low,
+                median_us: median,
+                high_us: high,
+                plan: Some(format!("{} split {split}", plan.kernel)),
+            });
         }
     }
     if let Some(path) = &options.json {
-        let text = format!("[\n{}\n]\n", lines.join(",\n"));
-        fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        let device = device.name().to_owned();
+        Measurements { device, copy_tb_s: None, rows }.write(path)?;
     }
     Ok(())
 }
@@ -103,8 +125,7 @@ pub fn run(options: &Options) -> Result<()> {
 fn shapes(options: &Options) -> Result<Vec<(usize, usize, usize)>> {
     if options.shape.is_empty() {
         let rows = [1, 4, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
-        let more = [(256, 3072, 4096), (512, 3072, 7168)];
-        return Ok(rows.map(|m| (m, 4096, 7168)).into_iter().chain(more).collect());
+        return Ok(rows.map(|m| (m, 4096, 7168)).into_iter().chain(CONTEST).collect());
     }
     let parse = |text: &String| {
         let numbers: Vec<usize> =

@@ -3,7 +3,10 @@
 #[cfg(feature = "cuda")]
 mod bench;
 mod build_ptx;
+mod diff_backends;
+mod measurements;
 mod mutate;
+mod plot;
 mod tidy;
 mod verify;
 mod workspace;
@@ -29,8 +32,12 @@ enum Command {
     /// Time the kernels on a CUDA device, with outputs checked.
     #[cfg(feature = "cuda")]
     Bench(bench::Options),
+    /// Draw measured times, and print them as a table.
+    Plot(plot::Options),
     /// Make mistakes in a kernel, one at a time, and see whether the emulator notices.
     Mutate(mutate::Options),
+    /// Compare what two compilers make of the device crate: counts, registers, and every bit of C.
+    DiffBackends(diff_backends::Options),
     /// Check the house rules that no compiler checks.
     Tidy,
 }
@@ -41,7 +48,9 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         #[cfg(feature = "cuda")]
         Command::Bench(options) => bench::run(&options),
+        Command::Plot(options) => plot::run(&options),
         Command::Mutate(options) => mutate::run(&options),
+        Command::DiffBackends(options) => diff_backends::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -19,6 +19,12 @@ fn verify(arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
+/// Judges a file of Hopper's kernels for one small shape.
+fn judge_hopper(ptx: &Path) -> (Option<i32>, String) {
+    let options = ["--arch", "sm_90a", "--shape", "5,8,288", "--data", "quantised", "--seeds", "1"];
+    verify(&[&options, ["--ptx", ptx.to_str().unwrap()].as_slice()].concat())
+}
+
 /// Judges a file for one small shape.
 fn judge(ptx: &Path) -> (Option<i32>, String) {
     let path = ptx.to_str().unwrap();
@@ -41,6 +47,29 @@ fn the_committed_ptx_passes() {
     let (status, text) = judge(&committed_ptx());
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("all 2 cases passed on the emulator"), "{text}");
+}
+
+#[test]
+fn hopper_s_kernels_pass_and_a_mistake_in_them_fails() {
+    let committed = root().join("host/ptx/nvfp4_dual_gemm_sm_90a.ptx");
+    let (status, text) = judge_hopper(&committed);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("passed on the emulator"), "{text}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let ptx = std::fs::read_to_string(committed).unwrap();
+    for (name, from, to) in [
+        // 2^t of the epilogue, and the wait for all multiplications.
+        ("wrong.ptx", "0fBFB8AA3B", "0fBFB00000"),
+        ("unwaited.ptx", "wgmma.wait_group.sync.aligned 0;", "// removed"),
+    ] {
+        let path = folder.path().join(name);
+        assert!(ptx.contains(from), "nothing to change: {from}");
+        std::fs::write(&path, ptx.replace(from, to)).unwrap();
+        let (status, text) = judge_hopper(&path);
+        assert_eq!(status, Some(1), "{name}: {text}");
+        assert!(text.contains("FAIL"), "{name}: {text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod registers;
 
 use super::operand::{lane_fault, read32};
 use super::{Flow, Step, unsupported};
-use crate::decode::op::ControlOp;
+use crate::decode::op::{ControlOp, Instr, Op, Tcgen05Op};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
@@ -153,11 +153,12 @@ fn text(env: &Env<'_>, warp: &Warp, at: &Step, lane: u32, offset: u32) -> String
 }
 
 /// What shipped kernels leave to the hardware when they exit: the last tensor-memory loads, whose
-/// registers hold the threads up, and the last bulk stores, which hold shared memory. A warp or
-/// thread that never waits for any is at fault all the same.
-fn finish(space: &mut Space, warp: &mut Warp, at: &Step) -> Option<Flow> {
+/// registers hold the threads up, and the last bulk stores, which hold shared memory. A kernel that
+/// never waits for loads, or a thread that never waits for stores, is at fault all the same.
+fn finish(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Option<Flow> {
     let queue = &mut space.queue;
-    if warp.waited_for_loads && !warp.loads.is_empty() {
+    let waits = |instr: &Instr| matches!(instr.op, Op::Tcgen05(Tcgen05Op::WaitLoad));
+    if !warp.loads.is_empty() && env.kernel.instrs.iter().any(waits) {
         let tickets = warp.loads.iter().map(|load| load.ticket);
         let tickets: Vec<u64> = tickets.filter(|&t| !queue.is_done(t)).collect();
         if !tickets.is_empty() {
@@ -179,7 +180,7 @@ fn finish(space: &mut Space, warp: &mut Warp, at: &Step) -> Option<Flow> {
 /// The end of the active lanes, and what follows from it for barriers, the CTA and the cluster.
 fn exit(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Result<Flow, Box<Fault>> {
     if env.ordering == Ordering::Hardware
-        && let Some(flow) = finish(space, warp, at)
+        && let Some(flow) = finish(env, space, warp, at)
     {
         return Ok(flow);
     }

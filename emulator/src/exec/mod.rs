@@ -214,7 +214,8 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
         Err(fault)
             if fault.kind == FaultKind::PendingRegister && env.ordering == Ordering::Hardware =>
         {
-            tmem_access::scoreboard(space, warp).ok_or(fault)?
+            let slot = operand::slot_of(&fault);
+            slot.and_then(|slot| tmem_access::scoreboard(slot, space, warp)).ok_or(fault)?
         }
         flow => flow?,
     };

@@ -22,6 +22,11 @@ pub(super) const SLOT_PREFIX: &str = "register slot ";
 /// The same for predicates.
 pub(super) const PREDICATE_PREFIX: &str = "predicate ";
 
+/// The slot that a fault is about.
+pub(super) fn slot_of(fault: &Fault) -> Option<u32> {
+    fault.message.strip_prefix(SLOT_PREFIX)?.split(' ').next()?.parse().ok()
+}
+
 #[cold]
 fn slot_fault(regs: &Registers, slot: usize, lanes: Lanes) -> Box<Fault> {
     let pending = regs.pending[slot] & lanes;

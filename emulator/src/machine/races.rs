@@ -1,5 +1,5 @@
-//! Happens-before: every access to shared and tensor memory is compared with the conflicting ones
-//! before it, by vector clocks, whatever the schedule happened to be.
+//! Happens-before: every access to shared, tensor and global memory is compared with the conflicting
+//! ones before it, by vector clocks, whatever the schedule happened to be.
 //!
 //! The parties are warps (their lanes count as one, but see [`Detector::warp_sync`]) and streams of
 //! asynchronous operations. An asynchronous operation enters the record when it is issued, with the
@@ -7,7 +7,11 @@
 //! stream that commits and waits refer to. Whoever has not acquired that event conflicts with it,
 //! be the operation long over.
 
+mod global;
+
 use std::collections::{BTreeMap, HashMap};
+
+pub use global::{Access, Global, conflict};
 
 use super::clock::{Agent, Clock, Clocks, PhaseClocks};
 use super::shadow::{Path, Record, SEVERAL_LANES, Shadow};
@@ -26,6 +30,8 @@ pub enum StreamKind {
     TmemStore,
     /// Bulk copies out of shared memory, of a thread: their reads.
     Bulk,
+    /// Bulk copies out of shared memory, of a thread: their writes.
+    BulkWrites,
     /// `cp.async` of the lanes that issue together, named by the first.
     CpAsync,
     /// `wgmma` of a warp.
@@ -43,8 +49,6 @@ pub enum Meeting {
     Cluster,
     /// Strong accesses to 16 bytes of shared memory: CTA rank, and offset by sixteen.
     Shared(u32, u32),
-    /// Strong accesses to global memory, all addresses together.
-    Global,
 }
 
 #[derive(Debug)]
@@ -73,8 +77,6 @@ struct WarpClocks {
     tensor: Clock,
     /// The warp's own events that all of its lanes know of.
     lanes: u32,
-    /// `tcgen05.ld` whose registers have been read, without a wait: for the warp itself alone.
-    delivered: Clock,
 }
 
 /// A range of shared memory touched by an instruction through the generic proxy.
@@ -103,11 +105,27 @@ pub struct Cells {
     pub write: bool,
 }
 
+/// Where a cluster is in its grid, for those who know it by its index.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Index of the cluster.
+    pub index: u32,
+    /// Clusters of the grid.
+    pub clusters: [u32; 3],
+    /// CTAs of a cluster.
+    pub cluster: [u32; 3],
+    /// Other clusters may have a say in what is ordered.
+    pub interleaved: bool,
+}
+
 /// The clocks and records of one cluster.
 #[derive(Debug)]
 pub struct Detector {
     /// Take the ISA at its word: `tcgen05` fences, `fence.mbarrier_init`, `bar.warp.sync`.
     strict: bool,
+    place: Place,
+    /// Accesses to global memory: of this cluster, or of all that run by turns.
+    pub global: Global,
     /// The warp that is executing.
     pub current: u32,
     /// Room for the accesses of one instruction.
@@ -126,8 +144,9 @@ pub struct Detector {
 type Checked<T = ()> = Result<T, Box<Fault>>;
 
 impl Detector {
-    /// A cluster with these warps (CTA and index of each) and so many CTAs.
-    pub fn new(places: Vec<([u32; 3], u32)>, ctas: u32, strict: bool) -> Self {
+    /// A cluster with these warps (CTA and index of each).
+    pub fn new(places: Vec<([u32; 3], u32)>, place: Place, strict: bool) -> Self {
+        let ctas = place.cluster.iter().product();
         let mut warps = vec![];
         for id in 0..places.len() as u32 {
             let mut clocks = WarpClocks::default();
@@ -136,6 +155,8 @@ impl Detector {
         }
         Detector {
             strict,
+            place,
+            global: Global::default(),
             current: 0,
             touches: vec![],
             agents: places.len() as u32,
@@ -217,10 +238,15 @@ impl Detector {
         self.tick();
     }
 
-    /// `fence.proxy.async`.
-    pub fn proxy_fence(&mut self) {
+    /// `fence.proxy.async`, for shared and for global memory.
+    pub fn proxy_fence(&mut self, shared: bool, global: bool) {
         let known = &mut self.me().known;
-        known.fenced.join(&known.seen);
+        if shared {
+            known.fenced.join(&known.seen);
+        }
+        if global {
+            known.fenced_global.join(&known.seen);
+        }
         self.tick();
     }
 
@@ -254,11 +280,14 @@ impl Detector {
         warp.tensor.raise(agent, issued);
     }
 
-    /// The registers of all `tcgen05.ld` so far have been used under `hardware` ordering.
-    pub fn tmem_delivered(&mut self) {
+    /// The registers of all `tcgen05.ld` but the newest `open` have been used, under `hardware`
+    /// ordering.
+    pub fn tmem_delivered(&mut self, open: u32) {
         let stream = self.stream(StreamKind::TmemLoad, 0);
-        let (agent, issued) = (stream.agent, stream.issued);
-        self.me().delivered.raise(agent, issued);
+        let (agent, clock) = (stream.agent, stream.issued - open);
+        let warp = self.me();
+        warp.known.seen.raise(agent, clock);
+        warp.tensor.raise(agent, clock);
     }
 
     /// Closes the open group of the streams of some lanes.
@@ -422,12 +451,17 @@ impl Detector {
         by: Actor,
     ) -> Checked {
         self.use_barrier(barrier, true, by)?;
-        let Some(init) = self.inits.get(&barrier) else { return Ok(()) };
-        let (agent, clock) = (init.agent, phase as u32 + 1);
-        let record = Record { agent, clock, ..self.record(Path::Bulk, write, by) };
+        let Some(record) = self.signalled_record(barrier, phase, by) else { return Ok(()) };
+        let record = Record { write, ..record };
         self.touch_shared(rank, start, len, &record)?;
         self.release(Meeting::Mbarrier(barrier.0, barrier.1), phase);
         Ok(())
+    }
+
+    /// A read by an asynchronous copy that an mbarrier announces.
+    pub fn signalled_record(&self, barrier: (u32, u32), phase: u64, by: Actor) -> Option<Record> {
+        let agent = self.inits.get(&barrier)?.agent;
+        Some(Record { agent, clock: phase as u32 + 1, ..self.record(Path::Bulk, false, by) })
     }
 
     /// The next operation of a stream.
@@ -436,6 +470,12 @@ impl Detector {
         stream.issued += 1;
         let (agent, clock) = (stream.agent, stream.issued);
         Record { agent, clock, ..self.record(path, false, by) }
+    }
+
+    /// The next `tcgen05.ld` or `st` of the warp, with the warp's clock.
+    pub fn issue_tmem(&mut self, kind: StreamKind, path: Path, by: Actor) -> Record {
+        let key = self.now();
+        Record { key, ..self.issue(kind, 0, path, by) }
     }
 
     /// An access to shared memory.
@@ -470,7 +510,7 @@ impl Detector {
         let ordered = |old: &Record| {
             old.agent == new.agent && pipelined(old, &new, strict)
                 || known.get(old.agent) >= old.clock
-                || old.path == Path::TmemLoad && warp.delivered.get(old.agent) >= old.clock
+                || !strict && in_pipe(old, &new, known)
         };
         for column in cells.columns.0..cells.columns.0 + cells.columns.1 {
             if let Err(old) = self.tmem[rank as usize].touch(column as usize, &new, ordered) {
@@ -483,29 +523,17 @@ impl Detector {
     /// `tcgen05.dealloc`: every use comes before it.
     pub fn free(&mut self, rank: u32, columns: (u32, u32), by: Actor) -> Checked {
         let record = self.record(Path::Free, true, by);
-        if !self.strict {
-            self.forgive_loads(rank, columns);
-        }
         self.touch_tmem(rank, Cells { columns, lanes: LaneSet::MAX, write: true }, &record)?;
         self.tmem[rank as usize].clear(columns.0 as usize..(columns.0 + columns.1) as usize);
         Ok(())
     }
 
-    /// Drops the loads that their own warp has not waited for: under `hardware` ordering the registers
-    /// held it up, and a warp that never waits is at fault when it exits.
-    fn forgive_loads(&mut self, rank: u32, columns: (u32, u32)) {
-        let warps = &self.warps;
-        let waited = |old: &Record| {
-            old.path != Path::TmemLoad
-                || warps[old.warp as usize].known.seen.get(old.agent) >= old.clock
-        };
-        for column in columns.0..columns.0 + columns.1 {
-            self.tmem[rank as usize].retain(column as usize, waited);
-        }
-    }
-
     fn actor(&self, record: &Record) -> Actor {
         let (cta, warp) = self.places[record.warp as usize];
+        self.actor_at(record, cta, warp)
+    }
+
+    fn actor_at(&self, record: &Record, cta: [u32; 3], warp: u32) -> Actor {
         let lane = (record.lane != SEVERAL_LANES).then_some(record.lane.into());
         Actor { cta, warp, lane, line: record.line }
     }
@@ -598,6 +626,14 @@ fn shared_order(warp: &WarpClocks, own: Agent, strict: bool, old: &Record, new: 
     // Another lane of the warp wrote: the lanes must have met since.
     let same_lane = old.lane == new.lane && old.lane != SEVERAL_LANES;
     !strict || old.agent != own || new.lane == SEVERAL_LANES || same_lane || warp.lanes >= old.clock
+}
+
+/// Whether the hardware keeps a `tcgen05.st` and a `ld` in order because the one was issued before
+/// the other.
+#[inline]
+fn in_pipe(old: &Record, new: &Record, known: &Clock) -> bool {
+    (old.path, new.path) == (Path::TmemStore, Path::TmemLoad)
+        && known.get(old.warp.into()) >= old.key
 }
 
 /// Whether the tensor core keeps two operations of one thread in order.

@@ -235,8 +235,6 @@ pub struct Warp {
     pub cp_async: Vec<Groups>,
     /// `tcgen05.ld` since the last `wait::ld`.
     pub loads: Vec<PendingLoad>,
-    /// Whether a `wait::ld` has been executed at all.
-    pub waited_for_loads: bool,
     /// The column of a `tcgen05.alloc.cta_group::2` that waits for the other CTA.
     pub allocated: Option<u32>,
     /// `tcgen05.st` since the last `wait::st`.
@@ -289,7 +287,6 @@ impl Warp {
             bulk: vec![],
             cp_async: vec![],
             loads: vec![],
-            waited_for_loads: false,
             allocated: None,
             stores: vec![],
             wgmma: Wgmmas::default(),

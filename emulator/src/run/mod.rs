@@ -64,11 +64,11 @@ pub enum Ordering {
     #[default]
     Strict,
     /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
-    /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later, or
-    /// not at all after the last loads of a warp that waited for earlier ones; a thread's last bulk
-    /// stores may still read shared memory when it exits, if it waited for earlier ones; a register
-    /// that nothing in the kernel writes holds anything; one that was not written on the way here
-    /// may be computed with, as long as nothing is stored, addressed or decided by the result.
+    /// register that a `tcgen05.ld` will write waits for it, which is as good as a `wait::ld` where
+    /// the kernel has any; a `tcgen05.st` comes before a later `ld` without a wait; a thread's last bulk stores may still read shared memory when it exits, if
+    /// it waited for earlier ones; a register that nothing in the kernel writes holds anything; one
+    /// that was not written on the way here may be computed with, as long as nothing is stored,
+    /// addressed or decided by the result; a relaxed read of global memory acquires.
     Hardware,
 }
 
@@ -81,7 +81,7 @@ pub struct Options {
     pub instruction_limit: u64,
     /// Strict or as hardware.
     pub ordering: Ordering,
-    /// Look for accesses to shared and tensor memory that nothing orders.
+    /// Look for accesses to shared, tensor and global memory that nothing orders.
     pub races: bool,
 }
 

@@ -1,91 +1,84 @@
 //! `verify --backend cuda`: the committed PTX on a device, judged by the f64 reference.
 //!
-//! Every case runs with every tile and several splits of K that its shape allows, once with NVFP4
-//! activations and once with 16-bit ones, each twice: the bits of both runs must be the same.
+//! Every case runs with every tile and several splits of K that its shape allows, with NVFP4
+//! activations and with 16-bit ones, each twice: the bits of both runs must be the same. The small
+//! ones run on the emulator as well, which must give the bits of the device.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::backend::cuda::Cuda;
-use nvfp4_dual_gemm::plan::sm90;
-use nvfp4_dual_gemm::{ActivationType, Inputs, Plan, Problem, dual_gemm, ptx};
-use nvfp4_dual_gemm_tests::judge::Expected;
+use nvfp4_dual_gemm::{Plan, Problem, dual_gemm, ptx};
+use nvfp4_dual_gemm_tests::emulated::Emulated;
+use rayon::prelude::*;
 
 use super::cases::Case;
+use super::hopper::{Row, Trial};
 
-/// Beyond this many operations a case runs with the plan's own choice only.
-const LARGE: f64 = 5e9;
+/// Up to this many operations the emulator runs a plan too.
+const EMULATED: f64 = 1e9;
 
 /// Runs the cases on device 0.
 pub fn run(cases: &[Case], start: Instant) -> Result<()> {
     let mut device = Cuda::new(0)?;
     println!("{}: compute capability {:?}", device.name(), device.capability());
     let arch = device.plan(&Problem::new(1, 8, 32))?.arch;
-    let module = device.load(ptx::for_arch(arch).expect("a plan's PTX is there"))?;
-    println!("    M     N     K   L  out   data        A      runs  max error  verdict");
-    let (mut runs, mut failed) = (0, 0);
+    if arch != nvfp4_dual_gemm::plan::sm90::ARCH {
+        bail!("verify --backend cuda knows Hopper's kernels only, not those for {arch}");
+    }
+    let text = ptx::for_arch(arch).expect("a plan's PTX is there");
+    let module = device.load(text)?;
+    let emulated = Emulated::parse(text)?;
+    println!("{}", Row::HEADER);
+    let (mut runs, mut failed, mut compared) = (0, 0, 0);
     for case in cases {
         let inputs = case.inputs();
-        for activations in [ActivationType::Nvfp4, ActivationType::F16, ActivationType::Bf16] {
-            let problem = inputs.problem(case.shape, case.output).with_activations(activations);
-            let a = match activations {
-                ActivationType::Nvfp4 => vec![],
-                _ => inputs.sixteen_bit_a(problem.k, activations, 1),
+        for trial in Trial::all(case, &inputs)? {
+            let small = trial.problem.flops() < EMULATED;
+            let note = if small { ", and the emulator's" } else { "" };
+            let mut row = Row::new(case, &trial, note);
+            let plans = trial.plans(device.sm_count())?;
+            let on_emulator = |plan: &Plan| {
+                small.then(|| dual_gemm(&mut Emulated::new(0), &emulated, plan, &trial.views()))
             };
-            let views = match activations {
-                ActivationType::Nvfp4 => inputs.views(),
-                _ => Inputs { a: &a, sfa: &[], ..inputs.views() },
-            };
-            let expected = Expected::reference_only(&problem, &views)?;
-            let (mut here, mut worst, mut complaint) = (0, 0f64, None);
-            for plan in plans(&device, &problem)? {
-                let c = dual_gemm(&mut device, &module, &plan, &views)?;
-                let again = dual_gemm(&mut device, &module, &plan, &views)?;
-                here += 1;
-                let verdict = expected.judge(&c);
-                worst = worst.max(verdict.max_error);
-                let of = format!("{} split {}", plan.kernel, plan.cluster[0]);
-                if !verdict.passed() {
-                    let n = verdict.outside_tolerance;
-                    complaint.get_or_insert(format!("{of}: {n} outside, {:?}", verdict.first));
-                }
-                if c != again {
-                    complaint.get_or_insert(format!("{of}: two runs differ"));
+            let predicted: Vec<_> = plans.par_iter().map(on_emulator).collect();
+            for (plan, predicted) in plans.iter().zip(predicted) {
+                let c = dual_gemm(&mut device, &module, plan, &trial.views())?;
+                let again = dual_gemm(&mut device, &module, plan, &trial.views())?;
+                row.add(&trial, plan, &c, &again);
+                match predicted {
+                    None => {}
+                    Some(Err(error)) => row.complain(plan, format!("on the emulator: {error}")),
+                    Some(Ok(emulated)) => {
+                        compared += 1;
+                        let differing = c.iter().zip(&emulated).filter(|(c, e)| c != e).count();
+                        if differing > 0 {
+                            let at = c.iter().zip(&emulated).position(|(c, e)| c != e);
+                            let at = at.expect("one differs");
+                            row.complain(
+                                plan,
+                                format!(
+                                    "{differing} of {} elements differ from the emulator's; element {at} is {:#06x}, emulated {:#06x}",
+                                    c.len(), c[at], emulated[at]
+                                ),
+                            );
+                        }
+                    }
                 }
             }
-            let (m, n, k, l) = case.shape;
-            let label = format!("{m:>5} {n:>5} {k:>5} {l:>3}  {:<4}", case.output.name());
-            let verdict = match &complaint {
-                None => "pass, the same bits twice".to_owned(),
-                Some(complaint) => format!("FAIL: {complaint}"),
-            };
-            let (data, name) = (case.data(), activations.name());
-            println!("{label}  {data:<10}  {name:<5}  {here:>4}  {worst:>9.2e}  {verdict}");
-            runs += here;
-            failed += usize::from(complaint.is_some());
+            println!("{row}");
+            runs += row.runs();
+            failed += usize::from(!row.passed());
         }
     }
     let seconds = start.elapsed().as_secs_f64();
     if failed > 0 {
         bail!("verify: {failed} cases FAILED on {} ({seconds:.0} s)", device.name());
     }
-    println!("verify: all {runs} runs passed on {} ({seconds:.0} s)", device.name());
+    println!(
+        "verify: all {runs} runs passed on {}, {compared} of them with the emulator's bits ({seconds:.0} s)",
+        device.name()
+    );
     Ok(())
-}
-
-/// The plan's own choice, and for small problems every tile with the least and other splits.
-fn plans(device: &Cuda, problem: &Problem) -> Result<Vec<Plan>> {
-    let mut plans = vec![device.plan(problem)?];
-    if plans[0].arch == sm90::ARCH && problem.flops() < LARGE {
-        let most = (problem.k.div_ceil(256) as u32).min(sm90::MAX_SPLIT);
-        for tokens in [8, 16, 32, 64, 128] {
-            let mut splits = vec![1, most.min(3), most];
-            splits.dedup();
-            for split in splits {
-                plans.push(sm90::with_tile(problem, tokens, split, device.sm_count())?);
-            }
-        }
-    }
-    Ok(plans)
 }

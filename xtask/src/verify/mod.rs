@@ -1,9 +1,10 @@
 //! `cargo xtask verify`: the shipped PTX, executed and judged.
 
-mod cases;
+pub mod cases;
 mod checkpoint;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod hopper;
 mod run;
 
 use std::path::PathBuf;
@@ -11,9 +12,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm_tests::data::DataKind;
 
-use crate::build_ptx;
+use crate::build_ptx::{self, Compiler, rust_cuda};
 use cases::{Case, ShapeArgument};
 use run::Row;
 
@@ -29,11 +31,13 @@ Examples:
   cargo xtask verify --shape 100,72,96,3            one shape, all data kinds
   cargo xtask verify --shape 256,512,256 --data hostile --seeds 16
   cargo xtask verify --ptx changed.ptx              is this PTX still right?
+  cargo xtask verify --ptx-from rust-cuda           the other compiler's PTX of the same source
+  cargo xtask verify --arch sm_90a                  Hopper's kernels
   cargo xtask verify --all                          also the contest's shapes, full size (minutes)
   cargo xtask verify --checkpoint model/ --layer model.layers.0.mlp")]
 pub struct Options {
     /// GPU whose kernels are verified.
-    #[arg(long, value_name = "ARCH", default_value = "sm_100f", value_parser = ["sm_100f"])]
+    #[arg(long, value_name = "ARCH", default_value = "sm_100f", value_parser = ["sm_100f", "sm_90a"])]
     arch: String,
     /// What the kernels run on: the emulator, or a CUDA device (built with the feature `cuda`).
     #[arg(long, value_name = "BACKEND", default_value = "emulator", value_parser = ["emulator", "cuda"])]
@@ -50,6 +54,15 @@ pub struct Options {
     /// Judge this PTX file instead of what the device crate compiles to.
     #[arg(long, value_name = "FILE")]
     ptx: Option<PathBuf>,
+    /// The compiler whose PTX of the device crate is judged.
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        value_enum,
+        default_value = "rustc",
+        conflicts_with = "ptx"
+    )]
+    ptx_from: build_ptx::Compiler,
     /// Also run the contest's test and benchmark shapes at full size.
     #[arg(long)]
     all: bool,
@@ -72,6 +85,9 @@ pub fn run(options: &Options) -> Result<()> {
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
     if options.backend == "cuda" {
+        if options.ptx_from == Compiler::RustCuda {
+            bail!("verify: --backend cuda runs the committed PTX, which --ptx-from cannot change");
+        }
         #[cfg(feature = "cuda")]
         return cuda::run(&cases, start);
         #[cfg(not(feature = "cuda"))]
@@ -86,6 +102,9 @@ pub fn run(options: &Options) -> Result<()> {
             println!("judging {}", path.display());
             text
         }
+        None if options.ptx_from == Compiler::RustCuda => {
+            build_ptx::rust_cuda_ptx(rust_cuda::arch_named(&options.arch)?, false)?
+        }
         None => build_ptx::fresh_ptx(&options.arch)?,
     };
     let program = run::load(&ptx).with_context(|| match &options.ptx {
@@ -93,6 +112,11 @@ pub fn run(options: &Options) -> Result<()> {
         None => "the built PTX".to_owned(),
     })?;
 
+    if options.arch == sm90::ARCH {
+        let bar = progress(&cases, Some(1));
+        let thorough = !options.shape.is_empty();
+        return hopper::emulate(&cases, &program, options.seeds, thorough, &bar);
+    }
     println!("{}", Row::HEADER);
     let bar = progress(&cases, options.seeds);
     let mut failed = 0;

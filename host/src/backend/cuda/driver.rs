@@ -197,6 +197,13 @@ pub unsafe fn stream_context(device: &str, stream: RawStream) -> Result<sys::CUc
     Ok(context)
 }
 
+/// Sets `bytes` bytes of device memory and waits.
+pub(super) fn fill(device: &str, address: u64, bytes: usize, value: u8) -> Result<()> {
+    // SAFETY: the driver refuses memory that is not allocated; `pub(super)`, for the backend's own.
+    let status = unsafe { sys::cuMemsetD8_v2(address, value, bytes) };
+    check(device, "filling memory", status as c_int)
+}
+
 /// First address and size of the allocation that `address` lies in; `None` if the current context
 /// knows of none.
 pub fn allocation(address: u64) -> Option<(u64, usize)> {

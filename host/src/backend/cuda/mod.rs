@@ -147,10 +147,13 @@ impl Backend for Cuda {
 
     fn alloc(&mut self, name: &'static str, bytes: usize) -> Result<Buffer> {
         self.enter()?;
-        // Filled with what reads as NaN, so that a result that no kernel wrote shows.
-        let buffer = DeviceBuffer::from_slice(&vec![0xff; bytes]);
+        // SAFETY: bytes have no invalid values; the fill below comes first.
+        let buffer = unsafe { DeviceBuffer::uninitialized(bytes) };
         let action = || format!("allocating {bytes} bytes for {name}");
-        buffer.map(Buffer).map_err(|error| failed(&self.name, action(), error))
+        let buffer = buffer.map_err(|error| failed(&self.name, action(), error))?;
+        // What reads as NaN, so that a result that no kernel wrote shows.
+        driver::fill(&self.name, buffer.as_device_ptr().as_raw(), bytes, 0xff)?;
+        Ok(Buffer(buffer))
     }
 
     fn upload(&mut self, buffer: &mut Buffer, data: &[u8]) -> Result<()> {
