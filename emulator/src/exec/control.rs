@@ -152,8 +152,8 @@ fn text(env: &Env<'_>, warp: &Warp, at: &Step, lane: u32, offset: u32) -> String
     String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }
 
-/// What shipped kernels leave to the hardware when they exit: the last tensor-memory loads, whose
-/// registers hold the threads up, and the last bulk stores, which hold shared memory. A kernel that
+/// What shipped kernels leave to the hardware when they exit: the last tensor-memory stores, the last
+/// loads, whose registers hold the threads up, and the last bulk stores, which hold shared memory. A kernel that
 /// never waits for loads, or a thread that never waits for stores, is at fault all the same.
 fn finish(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Option<Flow> {
     let queue = &mut space.queue;
@@ -167,6 +167,10 @@ fn finish(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Optio
         for load in std::mem::take(&mut warp.loads) {
             queue.results.remove(&load.ticket);
         }
+    }
+    let tickets: Vec<u64> = warp.stores.iter().copied().filter(|&t| !queue.is_done(t)).collect();
+    if !tickets.is_empty() {
+        return Some(Flow::Wait(Block::Tickets { tickets, reads: false }));
     }
     let waited = |lane: &u32| warp.bulk.get(*lane as usize).is_some_and(|groups| groups.waited);
     let tickets = each(at.active).filter(waited).flat_map(|lane| {

@@ -71,6 +71,14 @@ pub(super) fn execute(
             let columns = read32(&warp.regs, *columns, at.active)?;
             let columns = uniform(&columns, at.active, "the number of columns")?;
             let who = Who::generic(at.actor);
+            if env.ordering == Ordering::Hardware {
+                let range = (tmem::split(address).1, columns);
+                let tmem = &space.ctas[warp.rank as usize].tmem;
+                let tickets: Vec<u64> = tmem.stores(range, LaneSet::MAX).collect();
+                if !tickets.is_empty() {
+                    return Ok(Flow::Wait(Block::Tickets { tickets, reads: false }));
+                }
+            }
             space.ctas[warp.rank as usize].tmem.free(address, columns, &who)?;
             if let Some(races) = &mut space.races {
                 races.free(warp.rank, (tmem::split(address).1, columns), who.actor)?;

@@ -628,11 +628,12 @@ fn shared_order(warp: &WarpClocks, own: Agent, strict: bool, old: &Record, new: 
     !strict || old.agent != own || new.lane == SEVERAL_LANES || same_lane || warp.lanes >= old.clock
 }
 
-/// Whether the hardware keeps a `tcgen05.st` and a `ld` in order because the one was issued before
-/// the other.
+/// Whether the hardware keeps a `tcgen05.st` and a `ld` or `dealloc` in order because the one was
+/// issued before the other.
 #[inline]
 fn in_pipe(old: &Record, new: &Record, known: &Clock) -> bool {
-    (old.path, new.path) == (Path::TmemStore, Path::TmemLoad)
+    old.path == Path::TmemStore
+        && matches!(new.path, Path::TmemLoad | Path::Free)
         && known.get(old.warp.into()) >= old.key
 }
 
