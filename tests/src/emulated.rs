@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nvfp4_dual_gemm::backend::Backend;
-use nvfp4_dual_gemm::plan::tensor_map as plan_map;
+use nvfp4_dual_gemm::plan::{sm90, tensor_map as plan_map};
 use nvfp4_dual_gemm::{Error, Plan, Result};
 use ptx_emulator::decode::program::Program;
 use ptx_emulator::run::{Device, Launch, Options, Stats};
@@ -20,6 +20,10 @@ pub struct Emulated {
     device: Device,
     options: Options,
     stats: Stats,
+    /// The launches of a plan are done twice.
+    twice: bool,
+    /// The launches of a plan so far.
+    launches: Vec<(ptx_emulator::run::Module, Launch, bool)>,
 }
 
 /// Device memory of an [`Emulated`] device.
@@ -38,7 +42,16 @@ impl Emulated {
     /// A device whose schedules follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
-        Emulated { device: Device::new(), options, stats: Stats::default() }
+        let stats = Stats::default();
+        Emulated { device: Device::new(), options, stats, twice: false, launches: vec![] }
+    }
+
+    /// The same device, on which all launches of a plan are done a second time, before the first time
+    /// has ended where they may overlap, as an application does that calls a layer again and again.
+    #[must_use]
+    pub fn twice(mut self) -> Self {
+        self.twice = true;
+        self
     }
 
     /// The same device, on which a launch that executes more thread-instructions in one cluster
@@ -101,6 +114,8 @@ impl Backend for Emulated {
 
     fn launch(&mut self, module: &Module, plan: &Plan, parameters: &[u8]) -> Result<()> {
         let module = self.device.load((*module.0).clone()).map_err(failed)?;
+        // Hopper's launches begin early (see the CUDA backend).
+        let overlap = plan.arch == sm90::ARCH;
         let launch = Launch {
             entry: plan.kernel.to_owned(),
             grid: plan.grid,
@@ -109,7 +124,18 @@ impl Backend for Emulated {
             dynamic_shared: plan.dynamic_shared,
             params: parameters.to_vec(),
         };
-        self.stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        let options = Options { overlap, ..self.options };
+        self.stats = self.device.launch(&module, &launch, &options).map_err(failed)?;
+        self.launches.push((module, launch, overlap));
+        if self.twice && plan.before.is_some() {
+            for (module, launch, overlap) in &self.launches {
+                let options = Options { overlap: *overlap, ..self.options };
+                self.device.launch(module, launch, &options).map_err(failed)?;
+            }
+        }
+        if plan.before.is_some() {
+            self.launches.clear();
+        }
         Ok(())
     }
 

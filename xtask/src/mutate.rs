@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nvfp4_dual_gemm::launch::dual_gemm;
-use nvfp4_dual_gemm::{OutputType, Plan, ptx};
+use nvfp4_dual_gemm::plan::sm90;
+use nvfp4_dual_gemm::{ActivationType, OutputType, Plan, ptx};
 use nvfp4_dual_gemm_tests::data::{DataKind, Inputs, Shape};
 use nvfp4_dual_gemm_tests::emulated::Emulated;
 use nvfp4_dual_gemm_tests::judge::Expected;
@@ -25,6 +26,7 @@ and the reason why they are equivalent; one without a reason is a gap, and the c
 Examples:
   cargo xtask mutate                                       every kernel of the shipped PTX
   cargo xtask mutate nvfp4_dual_gemm_sm100_128x64_f16      one
+  cargo xtask mutate nvfp4_dual_gemm_sm90_64x64_bf16       one of Hopper's
   cargo xtask mutate --only fence --seeds 24               mutants whose opcode contains 'fence'")]
 pub struct Options {
     /// The kernel; all of them when left out.
@@ -45,19 +47,23 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
-    let text = match &options.ptx {
+    let texts = match &options.ptx {
         Some(path) => {
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+            vec![fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?]
         }
-        None => ptx::SM_100F.to_owned(),
+        None => vec![ptx::SM_100F.to_owned(), ptx::SM_90A.to_owned()],
     };
-    let kernels = match &options.kernel {
-        Some(kernel) => vec![kernel.as_str()],
-        None => mutants::entries(&text),
-    };
-    let mut gaps = 0;
-    for kernel in kernels {
-        gaps += mutate(&text, kernel, options)?;
+    let (mut gaps, mut found) = (0, false);
+    for text in &texts {
+        for kernel in mutants::entries(text) {
+            if options.kernel.as_ref().is_none_or(|name| name == kernel) {
+                gaps += mutate(text, kernel, options)?;
+                found = true;
+            }
+        }
+    }
+    if let (Some(kernel), false) = (&options.kernel, found) {
+        bail!("no kernel '{kernel}' in the PTX");
     }
     if gaps > 0 {
         bail!("mutate: {gaps} survivors have no explanation");
@@ -65,57 +71,126 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One problem with its inputs and answer.
+/// One plan with its inputs and answer.
 struct Case {
+    plan: Plan,
     inputs: Inputs,
-    shape: Shape,
-    output: OutputType,
-    tile_n: u32,
-    expected: Expected,
+    /// A in 16 bits, where the plan takes that.
+    a: Vec<u8>,
+    /// C as the kernel without a mistake computes it.
+    right: Vec<u16>,
 }
 
 impl Case {
-    fn new(kernel: &str, kind: DataKind, ragged: bool) -> Result<Case> {
+    /// The cases that go round every loop and over every edge of a kernel, checked without a mistake;
+    /// and how many instructions the longest takes.
+    fn all(text: &str, kernel: &str) -> Result<(Vec<Case>, u64)> {
+        let mut cases = Self::blackwell(kernel)?;
+        cases.extend(Self::hopper(kernel)?);
+        if cases.is_empty() {
+            bail!("'{kernel}' is not a kernel that a plan of this library uses");
+        }
+        let module = Emulated::parse(text)?;
+        let mut longest = 0;
+        for case in &mut cases {
+            let mut device = Emulated::new(0).twice();
+            case.right = dual_gemm(&mut device, &module, &case.plan, &case.views())?;
+            let expected = match case.plan.arch {
+                sm90::ARCH => Expected::reference_only(&case.plan.problem, &case.views())?,
+                _ => Expected::new(&case.plan.problem, &case.inputs)?,
+            };
+            let verdict = expected.judge(&case.right);
+            if !verdict.passed() {
+                bail!("{kernel} is wrong without any mistake: {:?}", verdict.first);
+            }
+            longest = longest.max(device.instructions());
+        }
+        Ok((cases, longest))
+    }
+
+    /// Ragged: both edges of C, half an atom of scales. Even: two batches, and every stage of the ring
+    /// is used twice and waited for.
+    fn blackwell(kernel: &str) -> Result<Vec<Case>> {
         for tile_n in [64, 128] {
             let n = tile_n as usize;
-            // Ragged: both edges of C, half an atom of scales. Even: two batches, and every stage of
-            // the ring is used twice and waited for.
-            let shape = if ragged { (129, 2 * n + 8, 1632, 1) } else { (128, n, 2816, 2) };
-            let inputs = Inputs::new(kind, shape, 7);
+            let shapes = [(129, 2 * n + 8, 1632, 1), (128, n, 2816, 2)];
             for output in [OutputType::F16, OutputType::Bf16] {
-                let problem = inputs.problem(shape, output);
-                let plan = Plan::with_tile(&problem, 128, tile_n, 148)?;
-                if plan.kernel == kernel {
-                    let expected = Expected::new(&problem, &inputs)?;
-                    return Ok(Case { inputs, shape, output, tile_n, expected });
+                let case = |(kind, shape)| {
+                    let inputs = Inputs::new(kind, shape, 7);
+                    let problem = inputs.problem(shape, output);
+                    let plan = Plan::with_tile(&problem, 128, tile_n, 148)?;
+                    Ok(Case { plan, inputs, a: vec![], right: vec![] })
+                };
+                let kinds = [DataKind::FullRange, DataKind::Quantised];
+                let cases: Result<Vec<Case>> = kinds.into_iter().zip(shapes).map(case).collect();
+                let cases = cases?;
+                if cases[0].plan.kernel == kernel {
+                    return Ok(cases);
                 }
             }
         }
-        bail!("'{kernel}' is not a kernel that a plan of this library uses")
+        Ok(vec![])
     }
 
-    /// How a run ended, if not with the right C; and how many instructions it took.
-    fn judge(&self, ptx: &str, seed: u64, limit: u64) -> Result<(Option<String>, u64)> {
+    /// Ragged, with the CTAs of a cluster sharing K unevenly; and even, where every stage of the ring is
+    /// used twice by a CTA alone. With 4-bit activations, and with 16-bit ones.
+    fn hopper(kernel: &str) -> Result<Vec<Case>> {
+        use ActivationType::{Bf16, F16, Nvfp4};
+        for tokens in sm90::TOKENS {
+            for sixteen in [F16, Bf16] {
+                let m = tokens as usize;
+                let case = |kind, shape: Shape, activations, split| {
+                    let inputs = Inputs::new(kind, shape, 7);
+                    let output = if split == 1 { OutputType::F16 } else { OutputType::Bf16 };
+                    let problem = inputs.problem(shape, output).with_activations(activations);
+                    let a = match activations {
+                        Nvfp4 => vec![],
+                        _ => inputs.sixteen_bit_a(problem.k, activations, 1),
+                    };
+                    let plan = sm90::with_tile(&problem, tokens, split, sm90::H200_SMS)?;
+                    anyhow::Ok(Case { plan, inputs, a, right: vec![] })
+                };
+                let other = if sixteen == F16 { Nvfp4 } else { Bf16 };
+                // The kernel's own tile and ring.
+                let probe = case(DataKind::Quantised, (m, 64, 256, 1), sixteen, 1)?.plan;
+                let is_its = probe.kernel == kernel;
+                if !is_its && probe.before.is_none_or(|before| before.kernel != kernel) {
+                    continue;
+                }
+                let (rows, stage) = (probe.tile[1] as usize, probe.tile[2] as usize);
+                let stages = probe.stages as usize;
+                let ragged = (m + 1, rows + 8, stage * (2 * stages + 1) + 32, 1);
+                let even = (m, rows, stage * (2 * stages + 1), 2);
+                return Ok(vec![
+                    case(DataKind::Quantised, ragged, other, 2)?,
+                    case(DataKind::FullRange, even, sixteen, 1)?,
+                ]);
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn views(&self) -> nvfp4_dual_gemm::Inputs<'_> {
+        match self.a.as_slice() {
+            [] => self.inputs.views(),
+            a => nvfp4_dual_gemm::Inputs { a, sfa: &[], ..self.inputs.views() },
+        }
+    }
+
+    /// How a run ended, if not with the right C.
+    fn judge(&self, ptx: &str, seed: u64, limit: u64) -> Result<Option<String>> {
         let module = match Emulated::parse(ptx) {
             Ok(module) => module,
-            Err(error) => return Ok((Some(error.to_string()), 0)),
+            Err(error) => return Ok(Some(error.to_string())),
         };
-        let problem = self.inputs.problem(self.shape, self.output);
-        let plan = Plan::with_tile(&problem, 128, self.tile_n, 148)?;
-        let mut device = Emulated::new(seed).limited(limit);
-        let how = match dual_gemm(&mut device, &module, &plan, &self.inputs.views()) {
+        let mut device = Emulated::new(seed).limited(limit).twice();
+        Ok(match dual_gemm(&mut device, &module, &self.plan, &self.views()) {
             Err(error) => Some(error.to_string()),
             Ok(c) => {
-                let verdict = self.expected.judge(&c);
-                (!verdict.passed()).then(|| {
-                    format!(
-                        "wrong C: {} elements",
-                        verdict.outside_tolerance.max(verdict.wrong_bits)
-                    )
-                })
+                let wrong = c.iter().zip(&self.right).filter(|(a, b)| a != b).count();
+                (wrong > 0).then(|| format!("wrong C: {wrong} elements"))
             }
-        };
-        Ok((how, device.instructions()))
+        })
     }
 }
 
@@ -124,18 +199,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
     let start = Instant::now();
     let mut all = mutants::of(text, kernel).with_context(|| format!("no entry '{kernel}'"))?;
     all.retain(|mutant| mutant.opcode.contains(&options.only));
-    let cases = [
-        Case::new(kernel, DataKind::FullRange, true)?,
-        Case::new(kernel, DataKind::Quantised, false)?,
-    ];
-    let mut longest = 0;
-    for case in &cases {
-        let (how, instructions) = case.judge(text, 0, u64::MAX)?;
-        if let Some(how) = how {
-            bail!("{kernel} is wrong without any mistake: {how}");
-        }
-        longest = longest.max(instructions);
-    }
+    let (cases, longest) = Case::all(text, kernel)?;
     let bar = ProgressBar::new(all.len() as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left");
     bar.set_style(style.expect("the template is legal"));
@@ -146,7 +210,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
             let mut how = None;
             'judged: for case in &cases {
                 for seed in 0..options.seeds {
-                    how = case.judge(&changed, seed, longest * 20)?.0;
+                    how = case.judge(&changed, seed, longest * 20)?;
                     if how.is_some() {
                         break 'judged;
                     }

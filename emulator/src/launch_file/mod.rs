@@ -179,7 +179,8 @@ impl Job {
                 dynamic_shared: launch.dynamic_shared,
                 params,
             };
-            let mut options = Options { seed, ordering: self.file.ordering, ..Options::default() };
+            let (ordering, overlap) = (self.file.ordering, launch.overlap);
+            let mut options = Options { seed, ordering, overlap, ..Options::default() };
             if let Some(limit) = self.file.limits.instructions {
                 options.instruction_limit = limit;
             }

@@ -121,6 +121,9 @@ pub struct Launch {
     /// Bytes of dynamic shared memory.
     #[serde(default)]
     pub dynamic_shared: u32,
+    /// The launch may begin while the one before it still runs (programmatic stream serialization).
+    #[serde(default)]
+    pub overlap: bool,
     /// Arguments in the entry's order.
     #[serde(default)]
     pub params: Vec<Param>,
