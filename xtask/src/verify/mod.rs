@@ -1,6 +1,6 @@
 //! `cargo xtask verify`: the shipped PTX, executed and judged.
 
-mod cases;
+pub mod cases;
 mod checkpoint;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm_tests::data::DataKind;
 
-use crate::build_ptx;
+use crate::build_ptx::{self, Compiler, rust_cuda};
 use cases::{Case, ShapeArgument};
 use run::Row;
 
@@ -31,6 +31,7 @@ Examples:
   cargo xtask verify --shape 100,72,96,3            one shape, all data kinds
   cargo xtask verify --shape 256,512,256 --data hostile --seeds 16
   cargo xtask verify --ptx changed.ptx              is this PTX still right?
+  cargo xtask verify --ptx-from rust-cuda           the other compiler's PTX of the same source
   cargo xtask verify --arch sm_90a                  Hopper's kernels
   cargo xtask verify --all                          also the contest's shapes, full size (minutes)
   cargo xtask verify --checkpoint model/ --layer model.layers.0.mlp")]
@@ -53,6 +54,15 @@ pub struct Options {
     /// Judge this PTX file instead of what the device crate compiles to.
     #[arg(long, value_name = "FILE")]
     ptx: Option<PathBuf>,
+    /// The compiler whose PTX of the device crate is judged.
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        value_enum,
+        default_value = "rustc",
+        conflicts_with = "ptx"
+    )]
+    ptx_from: build_ptx::Compiler,
     /// Also run the contest's test and benchmark shapes at full size.
     #[arg(long)]
     all: bool,
@@ -75,6 +85,9 @@ pub fn run(options: &Options) -> Result<()> {
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
     if options.backend == "cuda" {
+        if options.ptx_from == Compiler::RustCuda {
+            bail!("verify: --backend cuda runs the committed PTX, which --ptx-from cannot change");
+        }
         #[cfg(feature = "cuda")]
         return cuda::run(&cases, start);
         #[cfg(not(feature = "cuda"))]
@@ -88,6 +101,9 @@ pub fn run(options: &Options) -> Result<()> {
                 .map_err(|error| anyhow::anyhow!("{}: not PTX: {error}", path.display()))?;
             println!("judging {}", path.display());
             text
+        }
+        None if options.ptx_from == Compiler::RustCuda => {
+            build_ptx::rust_cuda_ptx(rust_cuda::arch_named(&options.arch)?, false)?
         }
         None => build_ptx::fresh_ptx(&options.arch)?,
     };
