@@ -116,7 +116,7 @@ impl Job {
                 return Err(malformed(place, what));
             }
         }
-        let contents = memory::load(&file.buffers, &directory)?;
+        let contents = memory::load(&file.buffers, &directory, file.limits.bytes)?;
         Ok(Job { file, directory, programs, contents })
     }
 

@@ -50,6 +50,8 @@ fn as_hardware() -> Ordering {
 pub struct Limits {
     /// Thread instructions of one launch, after which it counts as a livelock.
     pub instructions: Option<u64>,
+    /// Bytes of all buffers together; 4 GiB when left out.
+    pub bytes: Option<u64>,
 }
 
 /// A device buffer.
