@@ -21,7 +21,7 @@ fn kernel(head: &str, body: &str) -> String {
     )
 }
 
-fn endings(text: &str, block: u32, cluster: u32) -> Vec<Result<(), Fault>> {
+fn endings(text: &str, block: u32, cluster: u32) -> Vec<Result<(), Box<Fault>>> {
     (0..6)
         .map(|seed| {
             let mut bench = Bench::new(text);
@@ -31,7 +31,7 @@ fn endings(text: &str, block: u32, cluster: u32) -> Vec<Result<(), Fault>> {
                 cluster: (cluster > 1).then_some([cluster, 1, 1]),
                 ..one_cta("k", block, 8192, params(&[buffer]))
             };
-            bench.run(&launch, seed).map(|_| ()).map_err(fault)
+            bench.run(&launch, seed).map(|_| ()).map_err(|ending| Box::new(fault(ending)))
         })
         .collect()
 }
@@ -43,7 +43,7 @@ fn fine(body: &str, block: u32, cluster: u32) {
 }
 
 /// Under every seed, a fault of this kind that says `what` and names a line, a CTA and a warp.
-fn faulty(body: &str, block: u32, cluster: u32, kind: FaultKind, what: &str) -> Fault {
+fn faulty(body: &str, block: u32, cluster: u32, kind: FaultKind, what: &str) -> Box<Fault> {
     let mut last = None;
     for (seed, ending) in endings(&kernel("", body), block, cluster).into_iter().enumerate() {
         let found = ending.err().unwrap_or_else(|| panic!("seed {seed} found nothing: {body}"));
@@ -194,7 +194,7 @@ fn a_cluster_whose_ctas_come_and_go() {
     fine(&format!("{remote} {store} {MEET}"), 1, 2);
     // Rank 1 may have left.
     let found = endings(&kernel("", &format!("{remote} nanosleep.u32 9; {store}")), 1, 2);
-    let faults: Vec<Fault> = found.into_iter().filter_map(Result::err).collect();
+    let faults: Vec<Box<Fault>> = found.into_iter().filter_map(Result::err).collect();
     assert!(!faults.is_empty(), "no seed lets rank 1 leave first");
     for fault in faults {
         assert_eq!(fault.kind, FaultKind::Unfinished, "{fault}");

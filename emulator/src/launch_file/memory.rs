@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn contents(json: &str, directory: &Path) -> Result<Vec<Content>, String> {
-        load(&serde_json::from_str(json).unwrap(), directory).map_err(|why| why.to_string())
+        load(&serde_json::from_str(json).unwrap(), directory, None).map_err(|why| why.to_string())
     }
 
     #[test]

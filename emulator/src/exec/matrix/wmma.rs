@@ -188,15 +188,15 @@ pub(super) fn multiply(
         }
         product.run(&block, &b, &mut columns);
         for (column, cells) in columns.iter().enumerate() {
-            for row in 0..here {
+            for (row, &cell) in cells[..here].iter().enumerate() {
                 let index = (first + row) * n + column;
                 if !half(op.d_format) {
-                    d[index * 4..][..4].copy_from_slice(&cells[row].to_le_bytes());
+                    d[index * 4..][..4].copy_from_slice(&cell.to_le_bytes());
                     continue;
                 }
                 let bits = match product.half {
-                    true => cells[row] as u16,
-                    false => half::f16::from_f32(f32::from_bits(cells[row])).to_bits(),
+                    true => cell as u16,
+                    false => half::f16::from_f32(f32::from_bits(cell)).to_bits(),
                 };
                 d[index * 2..][..2].copy_from_slice(&bits.to_le_bytes());
             }
