@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use nvfp4_dual_gemm::backend::Backend;
-use nvfp4_dual_gemm::plan::tensor_map as plan_map;
-use nvfp4_dual_gemm::{Error, Plan, Result};
+use nvfp4_dual_gemm::plan::{LaunchShape, tensor_map as plan_map};
+use nvfp4_dual_gemm::{Error, Result};
 use ptx_emulator::decode::program::Program;
-use ptx_emulator::run::{Device, Launch, Options, Stats};
+use ptx_emulator::run::{Device, Launch, Options};
 use ptx_emulator::tensor::map::{ElementType, Interleave, L2Promotion, OobFill, TensorMap};
 use ptx_emulator::tensor::swizzle::Swizzle;
 
@@ -19,7 +19,9 @@ pub struct Module(Arc<Program>);
 pub struct Emulated {
     device: Device,
     options: Options,
-    stats: Stats,
+    instructions: u64,
+    /// The launches so far.
+    launches: Vec<(ptx_emulator::run::Module, Launch, Options)>,
 }
 
 /// Device memory of an [`Emulated`] device.
@@ -38,7 +40,7 @@ impl Emulated {
     /// A device whose schedules follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
-        Emulated { device: Device::new(), options, stats: Stats::default() }
+        Emulated { device: Device::new(), options, instructions: 0, launches: vec![] }
     }
 
     /// The same device, on which a launch that executes more thread-instructions in one cluster
@@ -47,6 +49,18 @@ impl Emulated {
     pub fn limited(mut self, instructions: u64) -> Self {
         self.options.instruction_limit = instructions;
         self
+    }
+
+    /// Does all launches so far once more, the first of them after the last, as an application does that
+    /// calls a layer again and again.
+    ///
+    /// # Errors
+    /// The ending of a launch that is at fault.
+    pub fn again(&mut self) -> Result<()> {
+        for (module, launch, options) in &self.launches {
+            self.device.launch(module, launch, options).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Parses and decodes PTX, once for all devices.
@@ -60,7 +74,7 @@ impl Emulated {
 
     /// Thread-instructions executed so far.
     pub fn instructions(&self) -> u64 {
-        self.stats.instructions
+        self.instructions
     }
 }
 
@@ -99,17 +113,27 @@ impl Backend for Emulated {
         Ok(map.encode())
     }
 
-    fn launch(&mut self, module: &Module, plan: &Plan, parameters: &[u8]) -> Result<()> {
+    fn launch_kernel(
+        &mut self,
+        module: &Module,
+        shape: &LaunchShape,
+        parameters: &[u8],
+    ) -> Result<()> {
         let module = self.device.load((*module.0).clone()).map_err(failed)?;
         let launch = Launch {
-            entry: plan.kernel.to_owned(),
-            grid: plan.grid,
-            block: plan.block,
-            cluster: Some(plan.cluster),
-            dynamic_shared: plan.dynamic_shared,
+            entry: shape.kernel.to_owned(),
+            grid: shape.grid,
+            block: shape.block,
+            cluster: Some(shape.cluster),
+            dynamic_shared: shape.dynamic_shared,
             params: parameters.to_vec(),
         };
-        self.stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        // Those of Hopper may begin before the one before has ended (see the CUDA backend).
+        let overlap = shape.kernel.contains("_sm90_");
+        let options = Options { overlap, ..self.options };
+        let stats = self.device.launch(&module, &launch, &options).map_err(failed)?;
+        self.instructions += stats.instructions;
+        self.launches.push((module, launch, options));
         Ok(())
     }
 

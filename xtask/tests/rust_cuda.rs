@@ -248,3 +248,57 @@ fn other_bits_a_fault_or_a_missing_kernel_fail() {
     assert_eq!(status, Some(1), "{text}");
     assert_has(&text, &["entry point nvfp4_dual_gemm_sm100_unknown"]);
 }
+
+/// What the package's build script uses of `cuda_builder`, as published sources of that line have it.
+const BUILDER: &str = "\
+pub enum NvvmArch { Compute100a, Compute100f }
+#[derive(Debug)]
+pub enum CudaBuilderError { BuildFailed }
+impl std::fmt::Display for CudaBuilderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, \"{self:?}\") }
+}
+pub struct CudaBuilder;
+impl CudaBuilder {
+    pub fn new(_: impl AsRef<std::path::Path>) -> Self { CudaBuilder }
+    pub fn arch(self, _: NvvmArch) -> Self { self }
+    pub fn fma_contraction(self, _: bool) -> Self { self }
+    pub fn build_args(self, _: &[impl AsRef<str>]) -> Self { self }
+    pub fn copy_to(self, _: impl AsRef<std::path::Path>) -> Self { self }
+    pub fn build(self) -> Result<std::path::PathBuf, CudaBuilderError> {
+        Err(CudaBuilderError::BuildFailed)
+    }
+}
+";
+
+#[test]
+fn the_package_compiles_against_the_builder_s_interface_and_says_what_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("cuda_builder.rs"), BUILDER).unwrap();
+    let rustc = |arguments: &[&str]| {
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition", "2024", "-D", "warnings", "--out-dir"]).arg(here).args(arguments);
+        let output = rustc.arg("-L").arg(here).current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    rustc(&["--crate-type", "lib", here.join("cuda_builder.rs").to_str().unwrap()]);
+    rustc(&["--extern", "cuda_builder", "xtask/rust-cuda/build.rs"]);
+    fs::write(here.join("kernels.ptx"), "the PTX").unwrap();
+    let mut rustc_main = Command::new("rustc");
+    rustc_main.args(["--edition", "2024", "xtask/rust-cuda/src/main.rs", "--out-dir"]).arg(here);
+    let (status, text) = run(rustc_main.env("OUT_DIR", here));
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(run(&mut Command::new(here.join("main"))), (Some(0), "the PTX".to_owned()));
+
+    let build = |arch: &str| {
+        let mut script = Command::new(here.join("build"));
+        script.env("CARGO_MANIFEST_DIR", root().join("xtask/rust-cuda")).env("OUT_DIR", here);
+        run(script.env("NVFP4_RUST_CUDA_ARCH", arch))
+    };
+    let (status, text) = build("100a");
+    assert_eq!(status, Some(1), "{text}");
+    assert_has(&text, &["rust-cuda could not compile the device crate: BuildFailed"]);
+    let (status, text) = build("90a");
+    assert_eq!(status, Some(1), "{text}");
+    assert_has(&text, &["is '90a': 100a and 100f are what there are kernels for"]);
+}

@@ -148,3 +148,34 @@ pub unsafe fn ld_global_nc_v4_b32(addr: u64) -> [u32; 4] {
     }
     d
 }
+
+/// Stores a word to global memory.
+///
+/// PTX: `st.global.b32 [addr], v;`
+/// Runs on: any thread. Completes: for the host at the kernel's end.
+///
+/// # Safety
+/// `addr` is a multiple of 4 in global memory and 4 bytes may be written there.
+#[inline(always)]
+pub unsafe fn st_global_b32(addr: u64, v: u32) {
+    // SAFETY: the caller's.
+    unsafe { asm!("st.global.b32 [{0}], {1};", in(reg64) addr, in(reg32) v) };
+}
+
+/// Loads two words of global memory that nobody writes while the kernel runs.
+///
+/// PTX: `ld.global.nc.v2.b32 {d0, d1}, [addr];`
+/// Runs on: any thread. Completes: when a register is used.
+///
+/// # Safety
+/// `addr` is a multiple of 8 in global memory; its 8 bytes may be read and do not change.
+#[inline(always)]
+pub unsafe fn ld_global_nc_v2_b32(addr: u64) -> [u32; 2] {
+    let mut d = [0u32; 2];
+    let [d0, d1] = &mut d;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("ld.global.nc.v2.b32 {{{0}, {1}}}, [{2}];", out(reg32) *d0, out(reg32) *d1, in(reg64) addr);
+    }
+    d
+}

@@ -118,7 +118,7 @@ pub(super) fn execute(
         ControlOp::SetMaxNReg { increase, count } => {
             Ok(registers::set_max(*increase, *count, env, space, warp))
         }
-        // Dependent launches change nothing here: launches run one after the other.
+        // Launches run one after the other; that one came too early is a matter of order.
         ControlOp::GridDependencyWait | ControlOp::GridLaunchDependents | ControlOp::Nop => {
             Ok(Flow::Next)
         }

@@ -10,8 +10,9 @@
 mod global;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-pub use global::{Access, Global, conflict};
+pub use global::{Access, Before, Global, conflict};
 
 use super::clock::{Agent, Clock, Clocks, PhaseClocks};
 use super::shadow::{Path, Record, SEVERAL_LANES, Shadow};
@@ -126,6 +127,8 @@ pub struct Detector {
     place: Place,
     /// Accesses to global memory: of this cluster, or of all that run by turns.
     pub global: Global,
+    /// The launch before, if it may still run.
+    pub before: Option<Arc<Before>>,
     /// The warp that is executing.
     pub current: u32,
     /// Room for the accesses of one instruction.
@@ -157,9 +160,11 @@ impl Detector {
             strict,
             place,
             global: Global::default(),
+            before: None,
             current: 0,
             touches: vec![],
-            agents: places.len() as u32,
+            // One more than there are warps: the launch before.
+            agents: places.len() as u32 + 1,
             places,
             warps,
             streams: BTreeMap::new(),

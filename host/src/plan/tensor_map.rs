@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
+/// Bytes of an encoded map.
+pub const TENSOR_MAP_BYTES: usize = 128;
+
 /// Which tensor a map describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operand {

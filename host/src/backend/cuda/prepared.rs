@@ -8,8 +8,8 @@ use super::driver::{self, RawStream};
 use super::{Cuda, failed};
 use crate::error::{Error, Result};
 use crate::launch::Addresses;
-use crate::plan::Plan;
 use crate::plan::tensor_map::Operand;
+use crate::plan::{LaunchShape, Plan};
 use crate::problem::TENSOR_ALIGNMENT;
 use crate::ptx;
 
@@ -51,8 +51,8 @@ unsafe impl Send for Prepared {}
 // SAFETY: as above; the driver's launch may be called from several threads at once.
 unsafe impl Sync for Prepared {}
 
-pub(super) fn shape(plan: &Plan) -> driver::Shape {
-    let Plan { grid, block, cluster, dynamic_shared, .. } = *plan;
+pub(super) fn shape(shape: &LaunchShape) -> driver::Shape {
+    let LaunchShape { grid, block, cluster, dynamic_shared, .. } = *shape;
     driver::Shape { grid, block, cluster, shared_bytes: dynamic_shared, early: false }
 }
 
@@ -64,7 +64,7 @@ impl Cuda {
     /// in an allocation too small for its tensor; C overlapping an input; what the driver reports.
     pub fn prepare(&self, plan: &Plan, tensors: &Tensors) -> Result<Prepared> {
         self.enter()?;
-        self.check_arch(plan)?;
+        self.check_arch(plan.arch)?;
         check_tensors(plan, tensors)?;
         let source = ptx::for_arch(plan.arch).ok_or_else(|| Error::Unsupported {
             what: format!("PTX for {}", plan.arch),
@@ -109,10 +109,10 @@ impl Cuda {
         };
         let mut launches = vec![];
         if let Some(first) = plan.first() {
-            let shape = driver::Shape { early: true, ..shape(&first) };
+            let shape = driver::Shape { early: true, ..shape(&first.shape()) };
             launches.push((function(&first)?, shape, plan.first_parameters(&addresses)));
         }
-        let main_shape = driver::Shape { early: !launches.is_empty(), ..shape(plan) };
+        let main_shape = driver::Shape { early: !launches.is_empty(), ..shape(&plan.shape()) };
         launches.push((main, main_shape, plan.parameters(&addresses)));
         let (device, plan) = (self.clone(), plan.clone());
         let (_module, _maps, _workspace) = (module, maps, workspace);
