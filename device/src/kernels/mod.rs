@@ -64,20 +64,6 @@ pub struct KernelDecl {
     pub output: Option<Output>,
 }
 
-/// Shared memory of an SM, and what of it every CTA takes beside its own.
-const SHARED_PER_SM: u32 = 228 << 10;
-const SHARED_PER_CTA: u32 = 1 << 10;
-
-impl KernelDecl {
-    /// CTAs that one SM's shared memory holds, where that is what limits them; becomes `.minnctapersm`.
-    pub const fn ctas_per_sm(&self) -> u32 {
-        match self.dynamic_shared {
-            0 => 1,
-            bytes => SHARED_PER_SM / (bytes + SHARED_PER_CTA),
-        }
-    }
-}
-
 const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
     let geometry = Geometry::sm100(tile_n);
     KernelDecl {
@@ -130,7 +116,7 @@ const fn sm90_few(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
     KernelDecl {
         name,
         arch: "sm_90a",
-        block: [32 * FEW_WARPS, 1, 1],
+        block: [32 * (FEW_WARPS + 1), 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
         dynamic_shared: FewSmemMap::new(geometry).dynamic_bytes(),

@@ -131,12 +131,7 @@ fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result
     for map in &tensor_maps {
         map.check()?;
     }
-    let mut grid = grid(problem, kernel, split)?;
-    // Where two CTAs fit an SM, the second place is for the next launch: see the kernel.
-    let alone = grid[1] == 1 && grid[2] == 1 && split == 1 && kernel.ctas_per_sm() == 2;
-    if alone && grid[0] < sm_count && grid[0] > sm_count / 2 {
-        grid[0] = sm_count;
-    }
+    let grid = grid(problem, kernel, split)?;
     // Each dimension is at most 2^31 − 1.
     let pack = packed.then(|| Before {
         kernel: SM90_PACK_WEIGHTS.name,

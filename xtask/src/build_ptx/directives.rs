@@ -56,7 +56,7 @@ pub fn only_probes(ptx: &str) -> String {
 
 fn directives(kernel: &KernelDecl) -> String {
     let [x, y, z] = kernel.block;
-    let mut text = format!(".maxntid {x}, {y}, {z}\n.minnctapersm {}\n", kernel.ctas_per_sm());
+    let mut text = format!(".maxntid {x}, {y}, {z}\n.minnctapersm 1\n");
     if kernel.cluster != [1, 1, 1] {
         let [x, y, z] = kernel.cluster;
         text.push_str(&format!(".reqnctapercluster {x}, {y}, {z}\n"));
