@@ -27,7 +27,7 @@ use crate::tile::packed_sm90::PACK_THREADS;
 use crate::tile::sm90::{
     EXPAND_K, EXPAND_ROW_THREADS, EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap,
 };
-use crate::tile::sm90_few::{FEW_WARPS, FewGeometry, FewSmemMap};
+use crate::tile::sm90_few::{FEW_ALL_WARPS, FewGeometry, FewSmemMap};
 use crate::tile::smem_map::SmemMap;
 
 /// Element type of C.
@@ -116,7 +116,7 @@ const fn sm90_few(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
     KernelDecl {
         name,
         arch: "sm_90a",
-        block: [32 * (FEW_WARPS + 1), 1, 1],
+        block: [32 * FEW_ALL_WARPS, 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
         dynamic_shared: FewSmemMap::new(geometry).dynamic_bytes(),

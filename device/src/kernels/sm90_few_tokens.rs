@@ -9,17 +9,17 @@
 //!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
 //! Grid      x: tiles of 32 or 64 columns, each by all CTAs of one cluster, which split K; y: tiles along
 //!           M; z: batches
-//! Roles     sixteen consumer warps | one producer warp
-//! Barriers  producer --weights_arrived[stage]--> consumers of the stage's team
-//!                    --tokens_arrived[stage]--->
-//!                    <--stage_free[stage]-------
+//! Roles     sixteen consumer warps | one producer warp for weights, one for tokens
+//! Barriers  producers --weights_arrived[stage]--> consumers of the stage's team
+//!                     --tokens_arrived[stage]--->
+//!                     <--stage_free[stage]-------
 //! ```
 //!
 //! Such a product is bound by the weights' bytes, and then by the instructions that decode them. So the
 //! MMA is the warp's own, without a warpgroup's fences: the weights are its A operand, decoded from one
 //! word a fragment, the tokens its B operand. A warp loads the words of its next stage before it
-//! multiplies this one. Weights do not depend on the kernel before this one, so the ring is filled with
-//! them at once; tokens follow when that kernel has ended.
+//! multiplies this one. Weights do not depend on the kernel before this one, so the ring
+//! fills with them at once; tokens follow when that kernel has ended.
 //!
 //! The tensor core cuts sums off. With 8 tokens, every quarter of a stage therefore starts from zero, and
 //! is added to the sum in f32 by an ordinary addition; for more that many registers are not there, and
@@ -200,19 +200,33 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         }
     }
 
-    /// The producer thread's work: keeps the ring full.
+    /// One producer's work: keeps the ring full of weights, with some of them on their way at any time.
     #[inline(always)]
-    unsafe fn produce(&self) {
+    unsafe fn produce_weights(&self) {
         let [first, last] = self.k_tiles;
+        let in_flight = const { FewGeometry::new(T, R).in_flight };
         // SAFETY: a stage is written only when the consumers have freed it.
         unsafe {
-            let mut weights = RingPosition::<STAGES>::start();
-            let mut next = first;
-            while next < first + STAGES && next < last {
-                self.load_weights(weights.stage(), next);
-                weights.advance();
-                next += 1;
+            let mut ring = RingPosition::<STAGES>::start();
+            let mut arriving = ring;
+            for k_tile in first..last {
+                if k_tile - first >= in_flight {
+                    wait(self.weights_arrived(arriving.stage()), arriving.filled());
+                    arriving.advance();
+                }
+                wait(self.stage_free(ring.stage()), ring.freed());
+                self.load_weights(ring.stage(), k_tile);
+                ring.advance();
             }
+        }
+    }
+
+    /// The other producer's work: the tokens, once the kernel before has ended.
+    #[inline(always)]
+    unsafe fn produce_tokens(&self) {
+        let [first, last] = self.k_tiles;
+        // SAFETY: as for the weights.
+        unsafe {
             // Each CTA hints at a piece of A, which all will want at once. A hint is not a read: what is
             // written later is what will arrive.
             let piece = ctaid_x() * BOX_BYTES;
@@ -222,16 +236,11 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
             }
             // A may be the work of the kernel before, and C still its operand.
             griddepcontrol_wait();
-            let mut tokens = RingPosition::<STAGES>::start();
-            for k_tile in first..next {
-                self.load_tokens(tokens.stage(), k_tile);
-                tokens.advance();
-            }
-            for k_tile in next..last {
-                wait(self.stage_free(weights.stage()), weights.freed());
-                self.load_weights(weights.stage(), k_tile);
-                self.load_tokens(weights.stage(), k_tile);
-                weights.advance();
+            let mut ring = RingPosition::<STAGES>::start();
+            for k_tile in first..last {
+                wait(self.stage_free(ring.stage()), ring.freed());
+                self.load_tokens(ring.stage(), k_tile);
+                ring.advance();
             }
         }
     }
@@ -534,9 +543,13 @@ unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
         bar_sync_all();
         // The next kernel may get ready: it waits for this one's end before it writes.
         griddepcontrol_launch_dependents();
-        if warp == FEW_WARPS {
+        if warp >= FEW_WARPS {
             if elect_sync() {
-                tile.produce();
+                if warp == FEW_WARPS {
+                    tile.produce_weights();
+                } else {
+                    tile.produce_tokens();
+                }
             }
             bar_warp_sync();
             tile.exchanged();

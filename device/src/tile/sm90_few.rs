@@ -10,6 +10,8 @@ use super::smem_map::SMEM_ALIGN;
 
 /// Warps that multiply.
 pub const FEW_WARPS: u32 = 16;
+/// All warps: one more asks for weights, one for tokens.
+pub const FEW_ALL_WARPS: u32 = FEW_WARPS + 2;
 
 /// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct FewGeometry {
     pub rows: u32,
     /// Depth of the ring.
     pub stages: u32,
+    /// Stages of weights on their way at once.
+    pub in_flight: u32,
 }
 
 impl FewGeometry {
@@ -35,7 +39,10 @@ impl FewGeometry {
             (32, 64) => 6,
             _ => panic!("no kernel for few tokens has this tile"),
         };
-        FewGeometry { tokens, rows, stages }
+        // About 50 KB: what the memory's bandwidth needs to hide its latency. More would only make
+        // everyone else's loads wait, the kernel's before this one and those of the tokens.
+        let in_flight = if rows == 32 { 5 } else { 3 };
+        FewGeometry { tokens, rows, stages, in_flight }
     }
 
     /// Warps of a team: those that share a stage.
