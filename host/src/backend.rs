@@ -5,8 +5,8 @@
 pub mod cuda;
 
 use crate::error::Result;
-use crate::plan::Plan;
 use crate::plan::tensor_map::TensorMapSpec;
+use crate::plan::{LaunchShape, Plan};
 
 /// A device with memory that kernels can be launched on.
 pub trait Backend {
@@ -42,12 +42,25 @@ pub trait Backend {
     /// A map that the device refuses.
     fn encode_map(&mut self, map: &TensorMapSpec, address: u64) -> Result<[u8; 128]>;
 
-    /// Runs the plan's kernel and waits for its end. `parameters` is the parameter space as the
-    /// entry point declares it.
+    /// Runs a kernel and waits for its end. `parameters` is the parameter space as the entry point
+    /// declares it.
     ///
     /// # Errors
     /// What the device reports of the launch or of the run.
-    fn launch(&mut self, module: &Self::Module, plan: &Plan, parameters: &[u8]) -> Result<()>;
+    fn launch_kernel(
+        &mut self,
+        module: &Self::Module,
+        shape: &LaunchShape,
+        parameters: &[u8],
+    ) -> Result<()>;
+
+    /// Runs the plan's kernel and waits for its end.
+    ///
+    /// # Errors
+    /// What the device reports of the launch or of the run.
+    fn launch(&mut self, module: &Self::Module, plan: &Plan, parameters: &[u8]) -> Result<()> {
+        self.launch_kernel(module, &plan.shape(), parameters)
+    }
 
     /// Copies the whole buffer, as long as `data`, back.
     ///

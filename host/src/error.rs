@@ -213,6 +213,38 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// An offset of an expert's rows that the host can see to be wrong.
+    #[error("offset {at} = {value}: must be {rule}; {remedy}")]
+    Offset {
+        /// Its place in the table.
+        at: usize,
+        /// Its value.
+        value: u32,
+        /// What it must be.
+        rule: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An element of an input form that is not what belongs there.
+    #[error("{place}: expected {expected}, got {got}; {remedy}")]
+    Form {
+        /// Which element of which tuple, and what of it.
+        place: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        got: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Something about one group of several.
+    #[error("group {group}: {cause}")]
+    InGroup {
+        /// Which group, from 0.
+        group: usize,
+        /// What is wrong. In the message already, so it is not this error's `source`.
+        cause: Box<Error>,
+    },
     /// What a device, a driver or an emulator reports.
     #[error("{device}: {cause}")]
     Backend {

@@ -5,6 +5,8 @@
 //! * [`checkpoint`]: gate/up pairs out of `.safetensors` files.
 //! * [`problem`]: shapes, their rules and the sizes that follow.
 //! * [`plan`]: which kernel with which tile, grid and tensor maps; data, not calls.
+//! * [`forms`]: the contest's input forms, ten tensors and four lists.
+//! * [`grouped`]: the same, and the plain product, for many groups in one launch.
 //! * [`backend`], [`mod@ptx`] and [`launch`]: what a device must be able to do, the compiled kernels, and a
 //!   run from host memory to host memory.
 //! * [`reference`](mod@reference): the same in f64, to judge results by.
@@ -58,6 +60,8 @@ pub mod backend;
 pub mod checkpoint;
 pub mod error;
 pub mod formats;
+pub mod forms;
+pub mod grouped;
 pub mod launch;
 pub mod plan;
 pub mod problem;

@@ -22,7 +22,7 @@ pub struct Reference {
     pub acc2: Vec<f64>,
 }
 
-/// Columns of B1 and of B2 that share one pass over A.
+/// Columns of each weight tensor that share one pass over A.
 const COLUMNS: usize = 8;
 
 /// Computes the dual GEMM on all cores.
@@ -31,28 +31,8 @@ const COLUMNS: usize = 8;
 /// A problem or inputs that their `check` refuses.
 pub fn dual_gemm(problem: &Problem, inputs: &Inputs<'_>) -> Result<Reference> {
     inputs.check(problem)?;
-    let Problem { m, n, l, .. } = *problem;
-    let mut acc1 = vec![0.0; l * m * n];
-    let mut acc2 = vec![0.0; l * m * n];
-    let rows = l * m;
-    let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
-    let rows_each = rows.div_ceil(threads);
-    thread::scope(|scope| {
-        let parts = acc1.chunks_mut(rows_each * n).zip(acc2.chunks_mut(rows_each * n));
-        for (part, (acc1, acc2)) in parts.enumerate() {
-            scope.spawn(move || {
-                let first = part * rows_each;
-                let last = (first + rows_each).min(rows);
-                for batch in first / m..=(last - 1) / m {
-                    let (from, to) = (first.max(batch * m), last.min((batch + 1) * m));
-                    let rows = from - batch * m..to - batch * m;
-                    let skip = (from - first) * n;
-                    multiply(problem, inputs, batch, rows, &mut acc1[skip..], &mut acc2[skip..]);
-                }
-            });
-        }
-    });
-
+    let weights = [(inputs.b1, inputs.sfb1), (inputs.b2, inputs.sfb2)];
+    let [acc1, acc2] = products(problem, inputs, weights);
     let c = acc1.iter().zip(&acc2).map(|(&acc1, &acc2)| {
         let (gate, up) = (f64::from(problem.alpha1) * acc1, f64::from(problem.alpha2) * acc2);
         gate / (1.0 + (-gate).exp()) * up
@@ -60,14 +40,54 @@ pub fn dual_gemm(problem: &Problem, inputs: &Inputs<'_>) -> Result<Reference> {
     Ok(Reference { c: c.collect(), acc1, acc2 })
 }
 
-/// Rows `rows` of batch `batch` of both products, into slices that start at the first of them.
-fn multiply(
+/// Computes `alpha1 · A · B1ᵀ` on all cores, `[L, M, N]`, not rounded to the output type. B2 is not
+/// looked at.
+///
+/// # Errors
+/// A problem or inputs that their `check` refuses, with B1 in B2's place.
+pub fn gemm(problem: &Problem, inputs: &Inputs<'_>) -> Result<Vec<f64>> {
+    let inputs = Inputs { b2: inputs.b1, sfb2: inputs.sfb1, ..*inputs };
+    inputs.check(problem)?;
+    let [acc] = products(problem, &inputs, [(inputs.b1, inputs.sfb1)]);
+    Ok(acc.into_iter().map(|acc| f64::from(problem.alpha1) * acc).collect())
+}
+
+/// The product of A with each of the weights, given with their scales.
+fn products<const P: usize>(
+    problem: &Problem,
+    inputs: &Inputs<'_>,
+    weights: [(&[u8], &[u8]); P],
+) -> [Vec<f64>; P] {
+    let Problem { m, n, l, .. } = *problem;
+    let rows = l * m;
+    let mut all = vec![[0.0; P]; rows * n];
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let rows_each = rows.div_ceil(threads);
+    thread::scope(|scope| {
+        for (part, sums) in all.chunks_mut(rows_each * n).enumerate() {
+            scope.spawn(move || {
+                let first = part * rows_each;
+                let last = (first + rows_each).min(rows);
+                for batch in first / m..=(last - 1) / m {
+                    let (from, to) = (first.max(batch * m), last.min((batch + 1) * m));
+                    let rows = from - batch * m..to - batch * m;
+                    let skip = (from - first) * n;
+                    multiply(problem, inputs, weights, batch, rows, &mut sums[skip..]);
+                }
+            });
+        }
+    });
+    std::array::from_fn(|product| all.iter().map(|sums| sums[product]).collect())
+}
+
+/// Rows `rows` of batch `batch` of all products, into a slice that starts at the first of them.
+fn multiply<const P: usize>(
     problem: &Problem,
     x: &Inputs<'_>,
+    weights: [(&[u8], &[u8]); P],
     batch: usize,
     rows: Range<usize>,
-    acc1: &mut [f64],
-    acc2: &mut [f64],
+    into: &mut [[f64; P]],
 ) {
     let Problem { m, n, k, .. } = *problem;
     let a = |row| match problem.activations {
@@ -82,26 +102,29 @@ fn multiply(
     let a: Vec<_> = rows.map(a).collect();
     for column in (0..n).step_by(COLUMNS) {
         let columns = COLUMNS.min(n - column);
-        // Both B's side by side, so that the innermost loop runs over independent sums.
-        let mut b = vec![[0.0; 2 * COLUMNS]; k];
-        for j in 0..columns {
-            let gate = decode_row(x.b1, x.sfb1, [n, k], batch, column + j);
-            let up = decode_row(x.b2, x.sfb2, [n, k], batch, column + j);
-            for (b, (gate, up)) in b.iter_mut().zip(gate.into_iter().zip(up)) {
-                b[j] = gate;
-                b[COLUMNS + j] = up;
+        // All weights side by side, so that the innermost loop runs over independent sums.
+        let mut b = vec![[[0.0; COLUMNS]; P]; k];
+        for (product, (packed, scales)) in weights.into_iter().enumerate() {
+            for j in 0..columns {
+                let row = decode_row(packed, scales, [n, k], batch, column + j);
+                for (b, value) in b.iter_mut().zip(row) {
+                    b[product][j] = value;
+                }
             }
         }
         for (row, a) in a.iter().enumerate() {
-            let mut sums = [0.0; 2 * COLUMNS];
+            let mut sums = [[0.0; COLUMNS]; P];
             for (a, b) in a.iter().zip(&b) {
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum += a * b;
+                for (sums, b) in sums.iter_mut().zip(b) {
+                    for (sum, b) in sums.iter_mut().zip(b) {
+                        *sum += a * b;
+                    }
                 }
             }
             let at = row * n + column;
-            acc1[at..at + columns].copy_from_slice(&sums[..columns]);
-            acc2[at..at + columns].copy_from_slice(&sums[COLUMNS..COLUMNS + columns]);
+            for (j, into) in into[at..at + columns].iter_mut().enumerate() {
+                *into = std::array::from_fn(|product| sums[product][j]);
+            }
         }
     }
 }

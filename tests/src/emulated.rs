@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use nvfp4_dual_gemm::backend::Backend;
-use nvfp4_dual_gemm::plan::tensor_map as plan_map;
-use nvfp4_dual_gemm::{Error, Plan, Result};
+use nvfp4_dual_gemm::plan::{LaunchShape, tensor_map as plan_map};
+use nvfp4_dual_gemm::{Error, Result};
 use ptx_emulator::decode::program::Program;
-use ptx_emulator::run::{Device, Launch, Options, Stats};
+use ptx_emulator::run::{Device, Launch, Options};
 use ptx_emulator::tensor::map::{ElementType, Interleave, L2Promotion, OobFill, TensorMap};
 use ptx_emulator::tensor::swizzle::Swizzle;
 
@@ -19,7 +19,7 @@ pub struct Module(Arc<Program>);
 pub struct Emulated {
     device: Device,
     options: Options,
-    stats: Stats,
+    instructions: u64,
 }
 
 /// Device memory of an [`Emulated`] device.
@@ -38,7 +38,7 @@ impl Emulated {
     /// A device whose schedules follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
-        Emulated { device: Device::new(), options, stats: Stats::default() }
+        Emulated { device: Device::new(), options, instructions: 0 }
     }
 
     /// The same device, on which a launch that executes more thread-instructions in one cluster
@@ -60,7 +60,7 @@ impl Emulated {
 
     /// Thread-instructions executed so far.
     pub fn instructions(&self) -> u64 {
-        self.stats.instructions
+        self.instructions
     }
 }
 
@@ -99,17 +99,23 @@ impl Backend for Emulated {
         Ok(map.encode())
     }
 
-    fn launch(&mut self, module: &Module, plan: &Plan, parameters: &[u8]) -> Result<()> {
+    fn launch_kernel(
+        &mut self,
+        module: &Module,
+        shape: &LaunchShape,
+        parameters: &[u8],
+    ) -> Result<()> {
         let module = self.device.load((*module.0).clone()).map_err(failed)?;
         let launch = Launch {
-            entry: plan.kernel.to_owned(),
-            grid: plan.grid,
-            block: plan.block,
-            cluster: Some(plan.cluster),
-            dynamic_shared: plan.dynamic_shared,
+            entry: shape.kernel.to_owned(),
+            grid: shape.grid,
+            block: shape.block,
+            cluster: Some(shape.cluster),
+            dynamic_shared: shape.dynamic_shared,
             params: parameters.to_vec(),
         };
-        self.stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        let stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        self.instructions += stats.instructions;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! model and the epilogue's own operations give.
 
 use half::{bf16, f16};
+use nvfp4_dual_gemm::grouped::Operation;
 use nvfp4_dual_gemm::{OutputType, Problem, reference};
 use rayon::prelude::*;
 
@@ -57,8 +58,23 @@ impl Expected {
     /// # Errors
     /// A problem or inputs that the host crate refuses.
     pub fn new(problem: &Problem, inputs: &Inputs) -> nvfp4_dual_gemm::Result<Expected> {
-        let reference = reference::dual_gemm(problem, &inputs.views())?.c;
-        Ok(Expected { problem: *problem, reference, bits: model_bits(problem, inputs) })
+        Self::of(Operation::DualGemm, problem, inputs)
+    }
+
+    /// Computes both answers for an operation.
+    ///
+    /// # Errors
+    /// A problem or inputs that the host crate refuses.
+    pub fn of(
+        operation: Operation,
+        problem: &Problem,
+        inputs: &Inputs,
+    ) -> nvfp4_dual_gemm::Result<Expected> {
+        let reference = match operation {
+            Operation::Gemm => reference::gemm(problem, &inputs.views())?,
+            Operation::DualGemm => reference::dual_gemm(problem, &inputs.views())?.c,
+        };
+        Ok(Expected { problem: *problem, reference, bits: model_bits(operation, problem, inputs) })
     }
 
     /// Computes only the f64 reference: other devices than Blackwell accumulate in ways of their own.
@@ -71,6 +87,11 @@ impl Expected {
     ) -> nvfp4_dual_gemm::Result<Expected> {
         let reference = reference::dual_gemm(problem, inputs)?.c;
         Ok(Expected { problem: *problem, reference, bits: vec![] })
+    }
+
+    /// C by the accumulation model; empty where only the tolerance counts.
+    pub fn bits(&self) -> &[u16] {
+        &self.bits
     }
 
     /// Compares every element of C.
@@ -132,7 +153,7 @@ fn value(output: OutputType, bits: u16) -> f64 {
 }
 
 /// C by the accumulation model, as bits of the output type.
-fn model_bits(problem: &Problem, inputs: &Inputs) -> Vec<u16> {
+fn model_bits(operation: Operation, problem: &Problem, inputs: &Inputs) -> Vec<u16> {
     let Problem { m, n, k, l, alpha1, alpha2, .. } = *problem;
     let rows = |operand: &Operand| -> Vec<Vec<i16>> {
         operand.packed.par_chunks(k / 2).map(model::twice_values).collect()
@@ -150,8 +171,11 @@ fn model_bits(problem: &Problem, inputs: &Inputs) -> Vec<u16> {
             (0..n).map(move |column| {
                 let b_row = batch * n + column;
                 let gate = model::accumulate(a, &b1[b_row], sfa, scales(&inputs.b1, b_row, k));
-                let up = model::accumulate(a, &b2[b_row], sfa, scales(&inputs.b2, b_row, k));
-                let c = model::silu_mul(gate, up, alpha1, alpha2);
+                let up = || model::accumulate(a, &b2[b_row], sfa, scales(&inputs.b2, b_row, k));
+                let c = match operation {
+                    Operation::Gemm => alpha1 * gate,
+                    Operation::DualGemm => model::silu_mul(gate, up(), alpha1, alpha2),
+                };
                 match problem.output {
                     OutputType::F16 => model::f16_bits(c),
                     OutputType::Bf16 => model::bf16_bits(c),

@@ -4,6 +4,7 @@
 
 pub mod data;
 pub mod emulated;
+pub mod grouped;
 pub mod judge;
 pub mod model;
 pub mod mutants;

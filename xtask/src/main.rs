@@ -3,6 +3,7 @@
 #[cfg(feature = "cuda")]
 mod bench;
 mod build_ptx;
+mod diff_backends;
 mod measurements;
 mod mutate;
 mod plot;
@@ -35,6 +36,8 @@ enum Command {
     Plot(plot::Options),
     /// Make mistakes in a kernel, one at a time, and see whether the emulator notices.
     Mutate(mutate::Options),
+    /// Compare what two compilers make of the device crate: counts, registers, and every bit of C.
+    DiffBackends(diff_backends::Options),
     /// Check the house rules that no compiler checks.
     Tidy,
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Plot(options) => plot::run(&options),
         Command::Mutate(options) => mutate::run(&options),
+        Command::DiffBackends(options) => diff_backends::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

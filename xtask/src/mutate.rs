@@ -6,11 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Groups, Operation, TwoPass};
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::{OutputType, Plan, ptx};
-use nvfp4_dual_gemm_tests::data::{DataKind, Inputs, Shape};
+use nvfp4_dual_gemm_device::kernels::SILU_MUL;
+use nvfp4_dual_gemm_tests::data::{DataKind, Inputs};
 use nvfp4_dual_gemm_tests::emulated::Emulated;
-use nvfp4_dual_gemm_tests::judge::Expected;
+use nvfp4_dual_gemm_tests::grouped::Grouped;
+use nvfp4_dual_gemm_tests::judge::{Expected, Verdict};
 use nvfp4_dual_gemm_tests::mutants::{self, Mutant};
 use rayon::prelude::*;
 
@@ -65,17 +68,61 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One problem with its inputs and answer.
-struct Case {
-    inputs: Inputs,
-    shape: Shape,
-    output: OutputType,
-    tile_n: u32,
-    expected: Expected,
+/// A problem with its inputs and answer, for a kernel that a plan uses.
+enum Case {
+    Dense { inputs: Box<Inputs>, plan: Box<Plan>, expected: Box<Expected> },
+    Grouped { grouped: Box<Grouped>, plan: Box<GroupedPlan> },
+    TwoPass { grouped: Box<Grouped>, plan: Box<TwoPass> },
+}
+
+/// The cases for a kernel.
+fn cases(kernel: &str) -> Result<Vec<Case>> {
+    for operation in [Operation::Gemm, Operation::DualGemm] {
+        for tokens in [16, 32, 64, 128] {
+            let all = grouped_cases(operation, tokens)?;
+            if all[0].kernel() == kernel {
+                return Ok(all);
+            }
+        }
+    }
+    if kernel == SILU_MUL.name {
+        let grouped = listed(Operation::DualGemm)?;
+        let plan = TwoPass::with_tile(&grouped.problem, 64, 2)?;
+        return Ok(vec![Case::TwoPass { grouped: grouped.into(), plan: plan.into() }]);
+    }
+    Ok(vec![
+        Case::dense(kernel, DataKind::FullRange, true)?,
+        Case::dense(kernel, DataKind::Quantised, false)?,
+    ])
+}
+
+/// Groups of every tail. One CTA walks over all tiles, so that rings and accumulators go round.
+fn listed(operation: Operation) -> Result<Grouped> {
+    let sizes = [(70, 136, 1056, 1), (129, 64, 96, 2), (17, 264, 832, 1)];
+    Ok(Grouped::listed(operation, &sizes, DataKind::FullRange, OutputType::F16, 7)?)
+}
+
+fn grouped_cases(operation: Operation, tokens: u32) -> Result<Vec<Case>> {
+    // More experts than lanes, few of them busy.
+    let experts = Experts { experts: 40, rows: 180, n: 136, k: 288 };
+    let busy = [(3, 1), (31, 17), (32, 130), (39, 20)];
+    let rows = |i: usize| busy.iter().filter(|&&(e, _)| e < i).map(|&(_, rows)| rows).sum();
+    let offsets: Vec<u32> = (0..=experts.experts).map(rows).collect();
+    let (kind, output) = (DataKind::Quantised, OutputType::Bf16);
+    let experts = Grouped::experts(operation, experts, &offsets, kind, output, 7)?;
+    [listed(operation)?, experts]
+        .into_iter()
+        .map(|grouped| {
+            let listed = matches!(grouped.problem.groups, Groups::Listed(_));
+            let ctas = if listed { 1 } else { 2 };
+            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, ctas)?;
+            Ok(Case::Grouped { grouped: grouped.into(), plan: plan.into() })
+        })
+        .collect()
 }
 
 impl Case {
-    fn new(kernel: &str, kind: DataKind, ragged: bool) -> Result<Case> {
+    fn dense(kernel: &str, kind: DataKind, ragged: bool) -> Result<Case> {
         for tile_n in [64, 128] {
             let n = tile_n as usize;
             // Ragged: both edges of C, half an atom of scales. Even: two batches, and every stage of
@@ -86,36 +133,55 @@ impl Case {
                 let problem = inputs.problem(shape, output);
                 let plan = Plan::with_tile(&problem, 128, tile_n, 148)?;
                 if plan.kernel == kernel {
-                    let expected = Expected::new(&problem, &inputs)?;
-                    return Ok(Case { inputs, shape, output, tile_n, expected });
+                    let expected = Expected::new(&problem, &inputs)?.into();
+                    return Ok(Case::Dense { inputs: inputs.into(), plan: plan.into(), expected });
                 }
             }
         }
         bail!("'{kernel}' is not a kernel that a plan of this library uses")
     }
 
+    fn kernel(&self) -> &'static str {
+        match self {
+            Case::Dense { plan, .. } => plan.kernel,
+            Case::Grouped { plan, .. } => plan.shape.kernel,
+            Case::TwoPass { plan, .. } => plan.silu_mul.kernel,
+        }
+    }
+
     /// How a run ended, if not with the right C; and how many instructions it took.
-    fn judge(&self, ptx: &str, seed: u64, limit: u64) -> Result<(Option<String>, u64)> {
+    fn judge(&self, ptx: &str, seed: u64, limit: u64) -> (Option<String>, u64) {
         let module = match Emulated::parse(ptx) {
             Ok(module) => module,
-            Err(error) => return Ok((Some(error.to_string()), 0)),
+            Err(error) => return (Some(error.to_string()), 0),
         };
-        let problem = self.inputs.problem(self.shape, self.output);
-        let plan = Plan::with_tile(&problem, 128, self.tile_n, 148)?;
         let mut device = Emulated::new(seed).limited(limit);
-        let how = match dual_gemm(&mut device, &module, &plan, &self.inputs.views()) {
-            Err(error) => Some(error.to_string()),
-            Ok(c) => {
-                let verdict = self.expected.judge(&c);
-                (!verdict.passed()).then(|| {
-                    format!(
-                        "wrong C: {} elements",
-                        verdict.outside_tolerance.max(verdict.wrong_bits)
-                    )
-                })
+        let wrong = |verdict: Verdict| {
+            (!verdict.passed()).then(|| {
+                let elements = verdict.outside_tolerance.max(verdict.wrong_bits);
+                format!("wrong C: {elements} elements")
+            })
+        };
+        let of_groups = |grouped: &Grouped, c: Vec<Vec<u16>>| {
+            let verdict = grouped.judge(&c);
+            let stray = (verdict.strays > 0).then(|| format!("{} strays", verdict.strays));
+            wrong(verdict.total).or(stray)
+        };
+        let how = match self {
+            Case::Dense { inputs, plan, expected } => {
+                let c = dual_gemm(&mut device, &module, plan, &inputs.views());
+                c.map(|c| wrong(expected.judge(&c)))
+            }
+            Case::Grouped { grouped, plan } => {
+                let c = grouped.with_inputs(|x| grouped::run(&mut device, &module, plan, x));
+                c.map(|c| of_groups(grouped, c))
+            }
+            Case::TwoPass { grouped, plan } => {
+                let c = grouped.with_inputs(|x| plan.run(&mut device, &module, x));
+                c.map(|c| of_groups(grouped, c))
             }
         };
-        Ok((how, device.instructions()))
+        (how.unwrap_or_else(|error| Some(error.to_string())), device.instructions())
     }
 }
 
@@ -124,13 +190,10 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
     let start = Instant::now();
     let mut all = mutants::of(text, kernel).with_context(|| format!("no entry '{kernel}'"))?;
     all.retain(|mutant| mutant.opcode.contains(&options.only));
-    let cases = [
-        Case::new(kernel, DataKind::FullRange, true)?,
-        Case::new(kernel, DataKind::Quantised, false)?,
-    ];
+    let cases = cases(kernel)?;
     let mut longest = 0;
     for case in &cases {
-        let (how, instructions) = case.judge(text, 0, u64::MAX)?;
+        let (how, instructions) = case.judge(text, 0, u64::MAX);
         if let Some(how) = how {
             bail!("{kernel} is wrong without any mistake: {how}");
         }
@@ -146,16 +209,16 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
             let mut how = None;
             'judged: for case in &cases {
                 for seed in 0..options.seeds {
-                    how = case.judge(&changed, seed, longest * 20)?.0;
+                    how = case.judge(&changed, seed, longest * 20).0;
                     if how.is_some() {
                         break 'judged;
                     }
                 }
             }
             bar.inc(1);
-            Ok(how)
+            how
         })
-        .collect::<Result<_>>()?;
+        .collect();
     bar.finish_and_clear();
 
     let mut gaps = 0;
@@ -168,7 +231,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
             }
             Some(_) => {}
             None => {
-                let reason = explain(mutant).unwrap_or_else(|| {
+                let reason = explain(mutant, text).unwrap_or_else(|| {
                     gaps += 1;
                     missing(mutant)
                 });
@@ -188,7 +251,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
 
 /// Why a mutant is no mistake: it does the same on every machine. These are facts about the kernels of
 /// this project and about their operands' layouts.
-fn explain(mutant: &Mutant) -> Option<&'static str> {
+fn explain(mutant: &Mutant, text: &str) -> Option<&'static str> {
     let is =
         |opcode: &str, what: &str| mutant.opcode.starts_with(opcode) && mutant.what.contains(what);
     let reasons = [
@@ -216,7 +279,26 @@ fn explain(mutant: &Mutant) -> Option<&'static str> {
         ("tcgen05.cp", "base offset", "only swizzled layouts have a base to be off"),
     ];
     let reason = reasons.iter().find(|(opcode, what, _)| is(opcode, what));
-    reason.map(|(_, _, reason)| *reason)
+    let reason = reason.map(|(_, _, reason)| *reason);
+    reason.or_else(|| {
+        waits_at_the_end(mutant, text).then_some(
+            "waits for a commit that came before one that others wait for: the emulator takes \
+             commits of a thread to arrive in their order, the kernel does not",
+        )
+    })
+}
+
+/// True for a wait after which its warp only waits, until the CTA meets at the end.
+fn waits_at_the_end(mutant: &Mutant, text: &str) -> bool {
+    let counts = ["mbarrier.", "cp.async", "tcgen05.", "fence.", "st.", "ld.", "bra.uni", "bar."];
+    mutant.opcode.starts_with("mbarrier.try_wait")
+        && text
+            .lines()
+            .skip(mutant.line)
+            .map(|line| line.trim().trim_start_matches("{ .reg .pred p; "))
+            .filter(|line| counts.iter().any(|opcode| line.starts_with(opcode)))
+            .find(|line| !line.starts_with("mbarrier.try_wait"))
+            .is_some_and(|line| line.starts_with("bar.sync"))
 }
 
 /// What is missing from the emulator that would tell.
@@ -238,13 +320,30 @@ mod tests {
         let kernel = "nvfp4_dual_gemm_sm100_128x64_f16";
         let all = mutants::of(ptx::SM_100F, kernel).unwrap();
         let count = |what: &str| {
-            let of_kind = |m: &&Mutant| m.what.contains(what) && explain(m).is_some();
+            let of_kind = |m: &&Mutant| m.what.contains(what) && explain(m, ptx::SM_100F).is_some();
             all.iter().filter(of_kind).count()
         };
         assert!(all.len() > 200);
         assert_eq!(count("leading byte offset"), 3 + 4);
         assert_eq!(count("base offset"), 3, "an MMA's operands are swizzled");
         assert_eq!(count("swizzle") + count("byte count") + count("parity"), 0);
-        assert!(all.iter().filter(|m| m.opcode.contains("fence")).all(|m| explain(m).is_none()));
+        assert!(
+            all.iter()
+                .filter(|m| m.opcode.contains("fence"))
+                .all(|m| explain(m, ptx::SM_100F).is_none())
+        );
+    }
+
+    #[test]
+    fn only_the_last_waits_of_a_grouped_kernel_are_explained() {
+        let waits = |kernel: &str| {
+            let all = mutants::of(ptx::SM_100F, kernel).unwrap();
+            let ends = all.iter().filter(|m| waits_at_the_end(m, ptx::SM_100F));
+            ends.map(|m| m.line).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        // One for each stage of the ring; the dense kernel has none.
+        assert_eq!(waits("nvfp4_grouped_dual_gemm_sm100_16x128"), 5);
+        assert_eq!(waits("nvfp4_grouped_gemm_sm100_128x128"), 6);
+        assert_eq!(waits("nvfp4_dual_gemm_sm100_128x64_f16"), 0);
     }
 }

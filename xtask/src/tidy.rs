@@ -60,6 +60,11 @@ fn check(name: &str, text: &str, root: &Path) -> Vec<String> {
             }
         }
     }
+    if name.starts_with("device/src/kernels/sm100") {
+        for line in entries_without_attribute(text) {
+            say(line, "an entry point that rust-cuda would not know for a kernel".into());
+        }
+    }
     if name == "emulator/Cargo.toml" && text.contains("nvfp4") {
         say(1, "the emulator depends on a crate that it judges".into());
     }
@@ -73,6 +78,19 @@ fn check(name: &str, text: &str, root: &Path) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// Lines of entry points that lack the attribute by which rust-cuda knows a kernel.
+fn entries_without_attribute(text: &str) -> Vec<usize> {
+    let attribute = "#[cfg_attr(target_feature = \"compute_100\", nvvm_internal::kernel)]";
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_entry = |line: &str| line.contains("extern \"ptx-kernel\" fn");
+    let entries = (0..lines.len()).filter(|&i| is_entry(lines[i]));
+    let bare = entries.filter(|&i| {
+        let attributes = lines[..i].iter().rev().take_while(|line| line.starts_with("#["));
+        !attributes.into_iter().any(|line| *line == attribute)
+    });
+    bare.map(|i| i + 1).collect()
 }
 
 /// What is wrong with a line of Rust, if anything.
@@ -130,6 +148,8 @@ mod tests {
         complains("host/src/x.rs", &["//! x\nun", "safe { f() }"].concat(), "unsafe code");
         complains("host/src/x.rs", &["//! x\nto", "do!()"].concat(), "unfinished");
         complains("tests/x.rs", &["//! x\n#[ig", "nore]"].concat(), "does not run");
+        let entry = "//! x\n#[no_mangle]\npub extern \"ptx-kernel\" fn k() {}\n";
+        complains("device/src/kernels/sm100_x.rs", entry, "rust-cuda");
         complains("emulator/Cargo.toml", "nvfp4-dual-gemm.workspace = true", "judges");
         complains("README.md", "see `host/src/nowhere.rs`", "does not exist");
     }

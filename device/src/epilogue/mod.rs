@@ -2,3 +2,4 @@
 
 pub mod silu_mul;
 pub mod store;
+pub mod store_tokens;

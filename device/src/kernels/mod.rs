@@ -11,6 +11,10 @@ pub mod probes;
 pub mod probes_sm90;
 #[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_nvfp4_dual_gemm;
+#[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
+pub mod sm100_nvfp4_grouped_gemm;
+#[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
+pub mod sm100_silu_mul;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_expand;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
@@ -23,6 +27,8 @@ pub mod sm90_nvfp4_dual_gemm;
 pub mod sm90_pack_weights;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
+use crate::tile::group_schedule::{SILU_MUL_THREADS, TILE_WEIGHTS};
+use crate::tile::grouped::{GroupedGeometry, GroupedSmemMap};
 use crate::tile::packed_sm90::PACK_THREADS;
 use crate::tile::sm90::{
     EXPAND_K, EXPAND_ROW_THREADS, EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap,
@@ -79,6 +85,52 @@ const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
         output: Some(output),
     }
 }
+
+const fn grouped(name: &'static str, tokens: u32, products: u32) -> KernelDecl {
+    let geometry = GroupedGeometry::new(tokens, products);
+    KernelDecl {
+        name,
+        arch: "sm_100f",
+        block: [192, 1, 1],
+        cluster: [1, 1, 1],
+        dynamic_shared: GroupedSmemMap::new(geometry).dynamic_bytes(),
+        tile_m: tokens,
+        tile_n: TILE_WEIGHTS,
+        tile_k: TILE_K,
+        stages: geometry.stages,
+        output: None,
+    }
+}
+
+/// The grouped GEMM's kernels on sm_100, by rows of C per tile. The launch says C's element type.
+pub const GROUPED_GEMM: [KernelDecl; 4] = [
+    grouped("nvfp4_grouped_gemm_sm100_16x128", 16, 1),
+    grouped("nvfp4_grouped_gemm_sm100_32x128", 32, 1),
+    grouped("nvfp4_grouped_gemm_sm100_64x128", 64, 1),
+    grouped("nvfp4_grouped_gemm_sm100_128x128", 128, 1),
+];
+
+/// The grouped dual GEMM's kernels on sm_100, likewise.
+pub const GROUPED_DUAL_GEMM: [KernelDecl; 4] = [
+    grouped("nvfp4_grouped_dual_gemm_sm100_16x128", 16, 2),
+    grouped("nvfp4_grouped_dual_gemm_sm100_32x128", 32, 2),
+    grouped("nvfp4_grouped_dual_gemm_sm100_64x128", 64, 2),
+    grouped("nvfp4_grouped_dual_gemm_sm100_128x128", 128, 2),
+];
+
+/// The element-wise second pass after two plain products. It has no tile of C.
+pub const SILU_MUL: KernelDecl = KernelDecl {
+    name: "nvfp4_silu_mul_sm100",
+    arch: "sm_100f",
+    block: [SILU_MUL_THREADS, 1, 1],
+    cluster: [1, 1, 1],
+    dynamic_shared: 0,
+    tile_m: 0,
+    tile_n: 0,
+    tile_k: 0,
+    stages: 0,
+    output: None,
+};
 
 /// Flag of the sm_90 kernels: C is bf16, not f16.
 pub const SM90_FLAG_BF16_OUTPUT: u32 = 1;
@@ -151,6 +203,15 @@ pub const KERNELS: &[KernelDecl] = &[
     sm100("nvfp4_dual_gemm_sm100_128x128_bf16", 128, Output::Bf16),
     sm100("nvfp4_dual_gemm_sm100_128x64_f16", 64, Output::F16),
     sm100("nvfp4_dual_gemm_sm100_128x64_bf16", 64, Output::Bf16),
+    GROUPED_GEMM[0],
+    GROUPED_GEMM[1],
+    GROUPED_GEMM[2],
+    GROUPED_GEMM[3],
+    GROUPED_DUAL_GEMM[0],
+    GROUPED_DUAL_GEMM[1],
+    GROUPED_DUAL_GEMM[2],
+    GROUPED_DUAL_GEMM[3],
+    SILU_MUL,
     sm90_few("nvfp4_dual_gemm_sm90_8x32_f16", 8, 32),
     sm90_few("nvfp4_dual_gemm_sm90_16x32_f16", 16, 32),
     sm90_few("nvfp4_dual_gemm_sm90_16x64_f16", 16, 64),

@@ -16,6 +16,9 @@ probes! {
     probe_ctaid_z(out: *mut u32) keep(out, sreg::ctaid_z());
     probe_dyn_smem(out: *mut u32) keep(out, sreg::dyn_smem().0);
     probe_shfl_sync_idx(out: *mut u32, a: u32, b: u32) keep(out, sreg::shfl_sync_idx(a, b));
+    probe_shfl_sync_up(out: *mut u32, a: u32, b: u32) keep(out, sreg::shfl_sync_up(a, b));
+    probe_shfl_sync_bfly(out: *mut u32, a: u32, b: u32) keep(out, sreg::shfl_sync_bfly(a, b));
+    probe_vote_sync_ballot(out: *mut u32, a: bool) keep(out, sreg::vote_sync_ballot(a));
     probe_elect_sync(out: *mut u32) keep(out, sreg::elect_sync() as u32);
     probe_trap() control::trap();
 
@@ -33,6 +36,9 @@ probes! {
         memory::st_shared_v4_b32(SharedAddr(at), [v0, v1, v2, v3]);
     probe_st_global_v4_b32(at: u64, v0: u32, v1: u32, v2: u32, v3: u32)
         memory::st_global_v4_b32(at, [v0, v1, v2, v3]);
+    probe_ld_global_nc_v2_b32(out: *mut [u32; 2], at: u64)
+        keep(out, memory::ld_global_nc_v2_b32(at));
+    probe_st_global_b32(at: u64, v: u32) memory::st_global_b32(at, v);
 
     probe_bar_sync_all() sync::bar_sync_all();
     probe_bar_warp_sync() sync::bar_warp_sync();
@@ -61,6 +67,10 @@ probes! {
             IDESC, TmemAddr(sfa), TmemAddr(sfb), more);
     probe_tcgen05_mma_mxf4nvf4_block16_a_lastuse(d: u32, a: u32, b: u32, sfa: u32, sfb: u32, more: bool)
         tcgen05::mma::tcgen05_mma_mxf4nvf4_block16_a_lastuse(
+            TmemAddr(d), Sm100SmemDescriptor::k_major_128b(a), Sm100SmemDescriptor::k_major_128b(b),
+            IDESC, TmemAddr(sfa), TmemAddr(sfb), more);
+    probe_tcgen05_mma_mxf4nvf4_block16(d: u32, a: u32, b: u32, sfa: u32, sfb: u32, more: bool)
+        tcgen05::mma::tcgen05_mma_mxf4nvf4_block16(
             TmemAddr(d), Sm100SmemDescriptor::k_major_128b(a), Sm100SmemDescriptor::k_major_128b(b),
             IDESC, TmemAddr(sfa), TmemAddr(sfb), more);
     probe_tcgen05_commit(bar: u32) tcgen05::mma::tcgen05_commit(SharedAddr(bar));

@@ -2,7 +2,9 @@
 
 use super::probe::{keep, probes};
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
-use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, mma, sreg, sync, tma, wgmma};
+use crate::ptx::{
+    SharedAddr, cluster, control, math, mbarrier, memory, mma, sreg, sync, tma, wgmma,
+};
 
 probes! {
     probe_cluster_ctarank(out: *mut u32) keep(out, cluster::cluster_ctarank());

@@ -179,7 +179,12 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
             for i in 0..R / CHUNK_ROWS {
                 let chunk = self.column / CHUNK_ROWS + i;
                 let from = weights + chunk_offset(n, k, self.batch, chunk, k_tile);
-                cp_async_bulk(self.weights(stage).offset(i * CHUNK_BYTES), from, CHUNK_BYTES, arrived);
+                cp_async_bulk(
+                    self.weights(stage).offset(i * CHUNK_BYTES),
+                    from,
+                    CHUNK_BYTES,
+                    arrived,
+                );
             }
         }
     }

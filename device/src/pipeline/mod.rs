@@ -2,5 +2,7 @@
 
 #[cfg(target_arch = "nvptx64")]
 pub mod barriers;
+#[cfg(target_arch = "nvptx64")]
+pub mod group_walk;
 pub mod ring;
 pub mod roles;

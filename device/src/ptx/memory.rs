@@ -160,7 +160,9 @@ pub unsafe fn ld_global_nc_v4_b32(addr: u64) -> [u32; 4] {
 #[inline(always)]
 pub unsafe fn st_global_v2_b32(addr: u64, v: [u32; 2]) {
     // SAFETY: the caller's.
-    unsafe { asm!("st.global.v2.b32 [{0}], {{{1}, {2}}};", in(reg64) addr, in(reg32) v[0], in(reg32) v[1]) };
+    unsafe {
+        asm!("st.global.v2.b32 [{0}], {{{1}, {2}}};", in(reg64) addr, in(reg32) v[0], in(reg32) v[1])
+    };
 }
 
 /// Stores a word to global memory.

@@ -127,3 +127,48 @@ pub fn elect_sync() -> bool {
     }
     d != 0
 }
+
+/// The value of the lane `delta` below; in the first `delta` lanes their own.
+///
+/// PTX: `shfl.sync.up.b32 d, a, delta, 0, -1;`
+/// Runs on: all 32 lanes of a warp, converged. Completes: at once.
+#[inline(always)]
+pub fn shfl_sync_up(value: u32, delta: u32) -> u32 {
+    let d: u32;
+    // SAFETY: exchanges registers only. Not `pure`: it must not move out of converged code.
+    unsafe {
+        asm!("shfl.sync.up.b32 {0}, {1}, {2}, 0, -1;", out(reg32) d, in(reg32) value, in(reg32) delta);
+    }
+    d
+}
+
+/// The value of the lane whose number differs in the bits `mask`.
+///
+/// PTX: `shfl.sync.bfly.b32 d, a, mask, 31, -1;`
+/// Runs on: all 32 lanes of a warp, converged. Completes: at once.
+#[inline(always)]
+pub fn shfl_sync_bfly(value: u32, mask: u32) -> u32 {
+    let d: u32;
+    // SAFETY: exchanges registers only. Not `pure`: it must not move out of converged code.
+    unsafe {
+        asm!("shfl.sync.bfly.b32 {0}, {1}, {2}, 31, -1;", out(reg32) d, in(reg32) value, in(reg32) mask);
+    }
+    d
+}
+
+/// A bit for each lane of the warp: whether `holds` is true there.
+///
+/// PTX: `vote.sync.ballot.b32 d, p, -1;`
+/// Runs on: all 32 lanes of a warp, converged. Completes: at once.
+#[inline(always)]
+pub fn vote_sync_ballot(holds: bool) -> u32 {
+    let d: u32;
+    // SAFETY: exchanges predicates only. Not `pure`: it must not move out of converged code.
+    unsafe {
+        asm!(
+            "{{ .reg .pred p; setp.ne.b32 p, {1}, 0; vote.sync.ballot.b32 {0}, p, -1; }}",
+            out(reg32) d, in(reg32) holds as u32
+        );
+    }
+    d
+}

@@ -1,6 +1,8 @@
 //! What a CTA works on, as constants: tile sizes, and who lives where in shared and tensor memory.
 
 pub mod geometry;
+pub mod group_schedule;
+pub mod grouped;
 pub mod packed_sm90;
 pub mod scale_layout;
 pub mod sm90;

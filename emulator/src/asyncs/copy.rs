@@ -4,11 +4,14 @@ use rand::Rng;
 
 use super::Progress;
 use crate::decode::op::BulkReduce;
-use crate::error::Fault;
+use crate::error::{Actor, Fault};
 use crate::exec::atomic;
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
+use crate::machine::global::GlobalMemory;
 use crate::machine::inflight::Ticket;
+use crate::machine::shadow::Record;
+use crate::machine::shared::SharedMemory;
 use crate::tensor::swizzle::Swizzle;
 
 /// Where bytes come from or go to.
@@ -72,6 +75,10 @@ pub struct CopyJob {
     pub landed: u32,
     /// CTAs whose in-flight notes end with this copy.
     pub noted: Vec<u32>,
+    /// Whether what was there has changed.
+    pub changed: bool,
+    /// What those who look for races know of the writes to global memory.
+    pub written: Option<Box<(Record, Vec<Part>)>>,
 }
 
 impl CopyJob {
@@ -92,7 +99,20 @@ impl CopyJob {
             bytes,
             landed: 0,
             noted: vec![],
+            changed: false,
+            written: None,
         }
+    }
+
+    /// Whether a part writes what its destination in global memory holds.
+    pub fn leaves_all(&self, part: &Part, shared: &SharedMemory, global: &GlobalMemory) -> bool {
+        let (Place::Shared { offset, .. }, Place::Global(to)) = (part.from, part.to) else {
+            return false;
+        };
+        let who = Who::asynchronous(Actor::default());
+        self.chunks(offset, part.len).all(|(at, start, len)| {
+            shared.load(at, len, &who).is_ok_and(|bytes| global.holds(to + start as u64, bytes))
+        })
     }
 
     /// Lands, or reads, or writes, a random number of parts.
@@ -143,6 +163,15 @@ impl CopyJob {
         let over = self.parts.is_empty() && self.staged.is_empty();
         if over {
             self.end_notes(space, ticket);
+            if let (false, Some(written), Some(races)) =
+                (self.changed, self.written.take(), &mut space.races)
+            {
+                for part in &written.1 {
+                    if let Place::Global(to) = part.to {
+                        races.silence(&written.0, to, part.len);
+                    }
+                }
+            }
         }
         self.count(over, space, who)?;
         Ok(if over { Progress::Done } else { Progress::Partly })
@@ -196,7 +225,7 @@ impl CopyJob {
     }
 
     fn write(
-        &self,
+        &mut self,
         part: Part,
         bytes: &mut [u8],
         space: &mut Space,
@@ -204,15 +233,19 @@ impl CopyJob {
         who: &Who,
     ) -> Result<(), Box<Fault>> {
         if let Some(reduce) = self.reduce {
+            self.changed = true;
             return self.reduce(part, bytes, reduce, space, env, who);
         }
         match part.to {
             Place::Global(address) => match self.byte_mask {
-                None => env.global.store(address, bytes, who),
+                None => {
+                    self.changed |= env.global.store(address, bytes, who)?;
+                    Ok(())
+                }
                 Some(mask) => {
                     for (i, byte) in bytes.iter().enumerate() {
                         if mask >> (i % 16) & 1 == 1 {
-                            env.global.store(address + i as u64, &[*byte], who)?;
+                            self.changed |= env.global.store(address + i as u64, &[*byte], who)?;
                         }
                     }
                     Ok(())

@@ -215,6 +215,9 @@ fn cp_async(
         for copy in &copies {
             let record = Record { write: true, lane: copy.lane as u8, ..issued };
             races.touch_shared(copy.to.0, copy.to.1, copy.bytes, &record)?;
+            let read = Record { write: false, ..record };
+            let (actor, len) = (at.lane(copy.lane), copy.source_bytes);
+            races.global_range(&read, copy.from, len, actor, env.global)?;
         }
     }
     let job = Job::CpAsync(CpAsyncJob { copies });

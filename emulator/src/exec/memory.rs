@@ -2,11 +2,15 @@
 
 use super::operand::{addresses, check_read, check_write, lane_fault, read, read32, write};
 use super::{Flow, Step, atomic, unsupported};
-use crate::decode::op::{Atom, AtomKind, Load, MemoryOp, Space as StateSpace, Src, Store, Width};
+use crate::decode::op::{
+    Atom, AtomKind, Load, LoadCache, MemoryOp, Order, Space as StateSpace, Src, Store, Width,
+};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
+use crate::machine::races::Access;
 use crate::machine::registers::Lanes;
+use crate::machine::shadow::Path;
 use crate::machine::shared;
 use crate::machine::warp::{Warp, each};
 use crate::machine::window;
@@ -222,6 +226,9 @@ fn load(
         let mut values = [0; 32];
         let who = Who::generic(at.actor);
         env.global.load_lanes(&addresses, at.active, width, &who, &mut values)?;
+        if load.space != StateSpace::Const {
+            note(load_access(load), &addresses, (at.active, 0), total, env, space, at)?;
+        }
         let values = values.map(|value| extend(load, value));
         warp.regs.set(*dst as usize, at.active, &values.map(|(low, _)| low));
         if slots == 2 {
@@ -260,7 +267,48 @@ fn load(
             warp.regs.mark(slot as usize, at.active);
         }
     }
-    Ok(())
+    let lanes = global_lanes(load.space, &addresses, at.active);
+    note(load_access(load), &addresses, (lanes, 0), total, env, space, at)
+}
+
+/// What a load is to those who look for races.
+fn load_access(load: &Load) -> Access {
+    let path = match (load.order, load.cache) {
+        (Order::Weak, LoadCache::NonCoherent) => Path::NonCoherent,
+        (Order::Weak, _) => Path::Generic,
+        _ => Path::Strong,
+    };
+    Access { path, reads: true, writes: false, order: load.order, scope: load.scope }
+}
+
+/// The lanes whose access goes to global memory.
+fn global_lanes(space: StateSpace, addresses: &[u64; 32], lanes: Lanes) -> Lanes {
+    match space {
+        StateSpace::Global => lanes,
+        StateSpace::Generic => each(lanes)
+            .filter(|&l| window::resolve(addresses[l as usize]).0 == StateSpace::Global)
+            .fold(0, |mask, l| mask | 1 << l),
+        _ => 0,
+    }
+}
+
+/// Tells those who look for races of accesses to global memory, and which of them changed nothing.
+fn note(
+    access: Access,
+    addresses: &[u64; 32],
+    (lanes, silent): (Lanes, Lanes),
+    bytes: usize,
+    env: &Env<'_>,
+    space: &mut Space,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    match &mut space.races {
+        Some(races) if lanes != 0 => {
+            let lanes = (lanes, silent);
+            races.global_lanes(access, addresses, lanes, bytes as u32, at.actor, env.global)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn store(
@@ -279,7 +327,8 @@ fn store(
     {
         let values = read(&warp.regs, *src, store.width, at.active)?;
         let who = Who::generic(at.actor);
-        return env.global.store_lanes(&addresses, at.active, width, &who, &values);
+        let silent = env.global.store_lanes(&addresses, at.active, width, &who, &values)?;
+        return note(store_access(store), &addresses, (at.active, silent), total, env, space, at);
     }
     for &src in &store.src {
         if let Src::Reg(slot) = src {
@@ -289,6 +338,7 @@ fn store(
         }
     }
     let mut who = Who::generic(at.actor);
+    let mut silent = 0;
     for lane in each(at.active) {
         who.actor.lane = Some(lane);
         let mut data = [0u8; MAX_BYTES];
@@ -303,9 +353,17 @@ fn store(
             }
         }
         let place = place(store.space, addresses[lane as usize], warp.rank, &who)?;
-        access_store(place, &data[..total], lane, env, space, warp, &who)?;
+        let changed = access_store(place, &data[..total], lane, env, space, warp, &who)?;
+        silent |= u32::from(!changed) << lane;
     }
-    Ok(())
+    let lanes = global_lanes(store.space, &addresses, at.active);
+    note(store_access(store), &addresses, (lanes, silent), total, env, space, at)
+}
+
+/// What a store is to those who look for races.
+fn store_access(store: &Store) -> Access {
+    let path = if store.order == Order::Weak { Path::Generic } else { Path::Strong };
+    Access { path, reads: false, writes: true, order: store.order, scope: store.scope }
 }
 
 /// Loads bytes from wherever `place` is.
@@ -355,7 +413,7 @@ pub(super) fn access_load(
     }
 }
 
-/// Stores bytes to wherever `place` is.
+/// Stores bytes to wherever `place` is; whether that changed anything, for global memory.
 pub(super) fn access_store(
     place: Place,
     data: &[u8],
@@ -364,16 +422,17 @@ pub(super) fn access_store(
     space: &mut Space,
     warp: &mut Warp,
     who: &Who,
-) -> Result<(), Box<Fault>> {
+) -> Result<bool, Box<Fault>> {
     let address = place.address;
     match place.space {
         StateSpace::SharedCta | StateSpace::SharedCluster => {
             let short = shared_address(place.space, address, warp.rank, who)?;
             let (cta, offset) = space.shared(short, who)?;
-            cta.shared.store(offset, data, who)
+            cta.shared.store(offset, data, who)?;
+            Ok(true)
         }
-        StateSpace::Local => warp.local.store(lane, address, data, who),
-        StateSpace::ParamFrame => warp.frame.store(lane, address, data, who),
+        StateSpace::Local => warp.local.store(lane, address, data, who).map(|()| true),
+        StateSpace::ParamFrame => warp.frame.store(lane, address, data, who).map(|()| true),
         StateSpace::ParamEntry => {
             let message = "store to the parameters of the entry";
             Err(who.fault(FaultKind::OutOfBounds, address, message))
@@ -446,6 +505,15 @@ fn atom(
         }
     }
     space.events += 1;
+    let access = Access {
+        path: Path::Strong,
+        reads: !atom.dst.is_empty(),
+        writes: true,
+        order: atom.order,
+        scope: atom.scope,
+    };
+    let lanes = global_lanes(atom.space, &addresses, at.active);
+    note(access, &addresses, (lanes, 0), total as usize, env, space, at)?;
     for (dst, old) in atom.dst.iter().zip(&olds) {
         if let Some(dst) = dst {
             write(&mut warp.regs, *dst, width, at.active, old)?;

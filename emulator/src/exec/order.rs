@@ -7,7 +7,7 @@ use crate::decode::op::{
 };
 use crate::error::Fault;
 use crate::machine::cluster::Space;
-use crate::machine::races::{Detector, Meeting, StreamKind};
+use crate::machine::races::{Detector, StreamKind};
 use crate::machine::warp::Warp;
 
 /// Called when an instruction has completed.
@@ -18,18 +18,15 @@ pub(super) fn completed(
     at: &Step,
 ) -> Result<(), Box<Fault>> {
     let Some(races) = &mut space.races else { return Ok(()) };
-    let strong = strength(op);
+    let strong = is_strong(op);
     let mut touches = std::mem::take(&mut races.touches);
     for (rank, cta) in (0u32..).zip(&mut space.ctas) {
         cta.shared.take_touches(&mut touches);
         if !touches.is_empty() {
-            races.generic(rank, &touches, strong.is_some(), at.actor)?;
+            races.generic(rank, &touches, strong, at.actor)?;
         }
     }
     races.touches = touches;
-    if let Some((reads, writes)) = strong {
-        races.strong(Meeting::Global, reads, writes);
-    }
     match op {
         Op::Sync(SyncOp::Fence(op)) => fence(op, races),
         Op::Sync(SyncOp::WarpSync { .. }) => races.warp_sync(),
@@ -37,9 +34,15 @@ pub(super) fn completed(
         Op::Tcgen05(Tcgen05Op::FenceAfter) => races.after_thread_sync(),
         Op::Tcgen05(Tcgen05Op::WaitLoad) => races.tmem_wait(StreamKind::TmemLoad),
         Op::Tcgen05(Tcgen05Op::WaitStore) => races.tmem_wait(StreamKind::TmemStore),
-        Op::Copy(CopyOp::BulkCommit) => races.commit_group(StreamKind::Bulk, at.active),
-        Op::Copy(CopyOp::BulkWait { pending, .. }) => {
+        Op::Copy(CopyOp::BulkCommit) => {
+            races.commit_group(StreamKind::Bulk, at.active);
+            races.commit_group(StreamKind::BulkWrites, at.active);
+        }
+        Op::Copy(CopyOp::BulkWait { pending, read }) => {
             races.wait_group(StreamKind::Bulk, at.active, *pending);
+            if !read {
+                races.wait_group(StreamKind::BulkWrites, at.active, *pending);
+            }
         }
         Op::Copy(CopyOp::CpAsyncCommit) => races.commit_group(StreamKind::CpAsync, at.active),
         Op::Copy(CopyOp::CpAsyncWait { pending }) => {
@@ -59,21 +62,26 @@ pub(super) fn completed(
     Ok(())
 }
 
-/// Whether an access is strong, and if so whether it reads and writes.
-fn strength(op: &Op) -> Option<(bool, bool)> {
+/// Whether an access is strong.
+fn is_strong(op: &Op) -> bool {
     match op {
-        Op::Memory(MemoryOp::Load(load)) if load.order != Order::Weak => Some((true, false)),
-        Op::Memory(MemoryOp::Store(store)) if store.order != Order::Weak => Some((false, true)),
-        Op::Memory(MemoryOp::Atom(atom)) if atom.space != StateSpace::Local => Some((true, true)),
-        _ => None,
+        Op::Memory(MemoryOp::Load(load)) => load.order != Order::Weak,
+        Op::Memory(MemoryOp::Store(store)) => store.order != Order::Weak,
+        Op::Memory(MemoryOp::Atom(atom)) => atom.space != StateSpace::Local,
+        _ => false,
     }
 }
 
 fn fence(op: &FenceOp, races: &mut Detector) {
     match op {
-        FenceOp::Proxy(Proxy::Async | Proxy::AsyncSharedCta | Proxy::AsyncSharedCluster)
-        | FenceOp::Restricted { async_proxy: true, .. } => races.proxy_fence(),
+        FenceOp::Thread { scope, .. } => races.thread_fence(*scope),
+        FenceOp::Proxy(Proxy::Async) => races.proxy_fence(true, true),
+        FenceOp::Proxy(Proxy::AsyncGlobal) => races.proxy_fence(false, true),
+        FenceOp::Proxy(Proxy::AsyncSharedCta | Proxy::AsyncSharedCluster)
+        | FenceOp::Restricted { async_proxy: true, .. } => races.proxy_fence(true, false),
         FenceOp::MbarrierInit => races.init_fence(),
-        _ => {}
+        FenceOp::TensorMapRelease { scope } => races.thread_fence(*scope),
+        FenceOp::TensorMapAcquire { .. } => races.map_fence(),
+        FenceOp::Proxy(Proxy::Alias) | FenceOp::Restricted { .. } => {}
     }
 }

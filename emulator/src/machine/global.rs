@@ -128,15 +128,22 @@ impl GlobalMemory {
         Ok(if width == 8 { word } else { word & ((1 << (width * 8)) - 1) })
     }
 
-    /// Stores bytes.
-    pub fn store(&self, address: u64, data: &[u8], who: &Who) -> Result<(), Box<Fault>> {
+    /// Stores bytes; whether that changed anything.
+    pub fn store(&self, address: u64, data: &[u8], who: &Who) -> Result<bool, Box<Fault>> {
         let (buffer, offset) = self.locate(address, data.len(), "write", who)?;
         buffer.check_writable(address, who)?;
-        buffer.put(offset, data);
-        Ok(())
+        Ok(buffer.put(offset, data))
     }
 
-    /// Stores one naturally aligned value of 1, 2, 4 or 8 bytes.
+    /// Whether these bytes are there already.
+    pub fn holds(&self, address: u64, data: &[u8]) -> bool {
+        let Some((buffer, offset)) = self.find(address, data.len()) else { return false };
+        let mut bytes = vec![0; data.len()];
+        buffer.get(offset, &mut bytes);
+        bytes == data && buffer.is_written(offset, data.len())
+    }
+
+    /// Stores one naturally aligned value of 1, 2, 4 or 8 bytes; whether that changed anything.
     #[inline]
     pub fn store_scalar(
         &self,
@@ -144,11 +151,10 @@ impl GlobalMemory {
         width: usize,
         value: u64,
         who: &Who,
-    ) -> Result<(), Box<Fault>> {
+    ) -> Result<bool, Box<Fault>> {
         let (buffer, offset) = self.locate(address, width, "write", who)?;
         buffer.check_writable(address, who)?;
-        buffer.put_scalar(offset, width, value);
-        Ok(())
+        Ok(buffer.put_scalar(offset, width, value))
     }
 
     /// Loads one naturally aligned value of 1, 2, 4 or 8 bytes for each lane of `lanes`.
@@ -179,7 +185,8 @@ impl GlobalMemory {
         Ok(())
     }
 
-    /// Stores one naturally aligned value of 1, 2, 4 or 8 bytes for each lane of `lanes`.
+    /// Stores one naturally aligned value of 1, 2, 4 or 8 bytes for each lane of `lanes`. The lanes
+    /// whose value was there already are the answer.
     pub fn store_lanes(
         &self,
         addresses: &[u64; 32],
@@ -187,7 +194,8 @@ impl GlobalMemory {
         width: usize,
         who: &Who,
         values: &[u64; 32],
-    ) -> Result<(), Box<Fault>> {
+    ) -> Result<u32, Box<Fault>> {
+        let mut silent = 0;
         let mut near: Option<&Buffer> = None;
         for lane in each(lanes) {
             let address = addresses[lane as usize];
@@ -202,9 +210,10 @@ impl GlobalMemory {
             };
             near = Some(buffer);
             let offset = (address - buffer.address) as usize;
-            buffer.put_scalar(offset, width, values[lane as usize]);
+            let changed = buffer.put_scalar(offset, width, values[lane as usize]);
+            silent |= u32::from(!changed) << lane;
         }
-        Ok(())
+        Ok(silent)
     }
 
     /// Atomically replaces a naturally aligned value of 2, 4 or 8 bytes by `change(old)`; returns
@@ -227,6 +236,14 @@ impl GlobalMemory {
             })
             .unwrap_or_else(|word| word);
         Ok(old >> shift & mask)
+    }
+
+    /// A byte, by its buffer.
+    pub fn describe(&self, address: u64) -> String {
+        match self.find(address, 1) {
+            Some((buffer, offset)) => format!("byte {offset} of buffer '{}'", buffer.name),
+            None => format!("the byte at {address:#x}"),
+        }
     }
 
     /// Whether `address` lies in a buffer.
@@ -294,7 +311,8 @@ impl Buffer {
         }
     }
 
-    fn put(&self, offset: usize, data: &[u8]) {
+    fn put(&self, offset: usize, data: &[u8]) -> bool {
+        let mut changed = false;
         let mut at = offset;
         let mut rest = data;
         while !rest.is_empty() {
@@ -302,36 +320,42 @@ impl Buffer {
             let (head, tail) = rest.split_at(take);
             let mut bytes = [0; 8];
             bytes[..take].copy_from_slice(head);
-            self.merge(at, take, u64::from_le_bytes(bytes));
+            changed |= self.merge(at, take, u64::from_le_bytes(bytes));
             at += take;
             rest = tail;
         }
         bitmap::pieces(offset, data.len(), |word, mask| {
-            self.written[word].fetch_or(mask, Relaxed);
+            changed |= self.written[word].fetch_or(mask, Relaxed) & mask != mask;
         });
+        changed
     }
 
-    fn put_scalar(&self, offset: usize, width: usize, value: u64) {
-        self.merge(offset, width, value);
+    fn put_scalar(&self, offset: usize, width: usize, value: u64) -> bool {
+        let changed = self.merge(offset, width, value);
         let bits = bitmap::mask(offset % 64, width);
         if self.written[offset / 64].load(Relaxed) & bits != bits {
             self.written[offset / 64].fetch_or(bits, Relaxed);
+            return true;
         }
+        changed
     }
 
     /// Replaces `width` bytes that lie inside one word. Neighbouring bytes may belong to another
-    /// CTA, so this must not lose their stores.
+    /// CTA, so this must not lose their stores. Whether the bytes were others before.
     #[inline]
-    fn merge(&self, offset: usize, width: usize, value: u64) {
+    fn merge(&self, offset: usize, width: usize, value: u64) -> bool {
         let word = &self.words[offset / 8];
         if width == 8 {
+            let old = word.load(Relaxed);
             word.store(value, Relaxed);
-            return;
+            return old != value;
         }
         let shift = offset % 8 * 8;
         let mask = bitmap::mask(0, width * 8) << shift;
         let value = value << shift & mask;
-        let _ = word.fetch_update(Relaxed, Relaxed, |old| Some(old & !mask | value));
+        match word.fetch_update(Relaxed, Relaxed, |old| Some(old & !mask | value)) {
+            Ok(old) | Err(old) => old & mask != value,
+        }
     }
 
     fn is_written(&self, offset: usize, len: usize) -> bool {

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod cluster;
 pub mod global;
 pub mod inflight;
+pub mod lines;
 pub mod mbarrier;
 pub mod named_barrier;
 pub mod races;

@@ -1,5 +1,5 @@
-//! Happens-before: every access to shared and tensor memory is compared with the conflicting ones
-//! before it, by vector clocks, whatever the schedule happened to be.
+//! Happens-before: every access to shared, tensor and global memory is compared with the conflicting
+//! ones before it, by vector clocks, whatever the schedule happened to be.
 //!
 //! The parties are warps (their lanes count as one, but see [`Detector::warp_sync`]) and streams of
 //! asynchronous operations. An asynchronous operation enters the record when it is issued, with the
@@ -7,7 +7,11 @@
 //! stream that commits and waits refer to. Whoever has not acquired that event conflicts with it,
 //! be the operation long over.
 
+mod global;
+
 use std::collections::{BTreeMap, HashMap};
+
+pub use global::{Access, Global, conflict};
 
 use super::clock::{Agent, Clock, Clocks, PhaseClocks};
 use super::shadow::{Path, Record, SEVERAL_LANES, Shadow};
@@ -26,6 +30,8 @@ pub enum StreamKind {
     TmemStore,
     /// Bulk copies out of shared memory, of a thread: their reads.
     Bulk,
+    /// Bulk copies out of shared memory, of a thread: their writes.
+    BulkWrites,
     /// `cp.async` of the lanes that issue together, named by the first.
     CpAsync,
     /// `wgmma` of a warp.
@@ -43,8 +49,6 @@ pub enum Meeting {
     Cluster,
     /// Strong accesses to 16 bytes of shared memory: CTA rank, and offset by sixteen.
     Shared(u32, u32),
-    /// Strong accesses to global memory, all addresses together.
-    Global,
 }
 
 #[derive(Debug)]
@@ -101,11 +105,27 @@ pub struct Cells {
     pub write: bool,
 }
 
+/// Where a cluster is in its grid, for those who know it by its index.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Index of the cluster.
+    pub index: u32,
+    /// Clusters of the grid.
+    pub clusters: [u32; 3],
+    /// CTAs of a cluster.
+    pub cluster: [u32; 3],
+    /// Other clusters may have a say in what is ordered.
+    pub interleaved: bool,
+}
+
 /// The clocks and records of one cluster.
 #[derive(Debug)]
 pub struct Detector {
     /// Take the ISA at its word: `tcgen05` fences, `fence.mbarrier_init`, `bar.warp.sync`.
     strict: bool,
+    place: Place,
+    /// Accesses to global memory: of this cluster, or of all that run by turns.
+    pub global: Global,
     /// The warp that is executing.
     pub current: u32,
     /// Room for the accesses of one instruction.
@@ -124,8 +144,9 @@ pub struct Detector {
 type Checked<T = ()> = Result<T, Box<Fault>>;
 
 impl Detector {
-    /// A cluster with these warps (CTA and index of each) and so many CTAs.
-    pub fn new(places: Vec<([u32; 3], u32)>, ctas: u32, strict: bool) -> Self {
+    /// A cluster with these warps (CTA and index of each).
+    pub fn new(places: Vec<([u32; 3], u32)>, place: Place, strict: bool) -> Self {
+        let ctas = place.cluster.iter().product();
         let mut warps = vec![];
         for id in 0..places.len() as u32 {
             let mut clocks = WarpClocks::default();
@@ -134,6 +155,8 @@ impl Detector {
         }
         Detector {
             strict,
+            place,
+            global: Global::default(),
             current: 0,
             touches: vec![],
             agents: places.len() as u32,
@@ -215,10 +238,15 @@ impl Detector {
         self.tick();
     }
 
-    /// `fence.proxy.async`.
-    pub fn proxy_fence(&mut self) {
+    /// `fence.proxy.async`, for shared and for global memory.
+    pub fn proxy_fence(&mut self, shared: bool, global: bool) {
         let known = &mut self.me().known;
-        known.fenced.join(&known.seen);
+        if shared {
+            known.fenced.join(&known.seen);
+        }
+        if global {
+            known.fenced_global.join(&known.seen);
+        }
         self.tick();
     }
 
@@ -398,12 +426,17 @@ impl Detector {
         by: Actor,
     ) -> Checked {
         self.use_barrier(barrier, true, by)?;
-        let Some(init) = self.inits.get(&barrier) else { return Ok(()) };
-        let (agent, clock) = (init.agent, phase as u32 + 1);
-        let record = Record { agent, clock, ..self.record(Path::Bulk, write, by) };
+        let Some(record) = self.signalled_record(barrier, phase, by) else { return Ok(()) };
+        let record = Record { write, ..record };
         self.touch_shared(rank, start, len, &record)?;
         self.release(Meeting::Mbarrier(barrier.0, barrier.1), phase);
         Ok(())
+    }
+
+    /// A read by an asynchronous copy that an mbarrier announces.
+    pub fn signalled_record(&self, barrier: (u32, u32), phase: u64, by: Actor) -> Option<Record> {
+        let agent = self.inits.get(&barrier)?.agent;
+        Some(Record { agent, clock: phase as u32 + 1, ..self.record(Path::Bulk, false, by) })
     }
 
     /// The next operation of a stream.
@@ -465,6 +498,10 @@ impl Detector {
 
     fn actor(&self, record: &Record) -> Actor {
         let (cta, warp) = self.places[record.warp as usize];
+        self.actor_at(record, cta, warp)
+    }
+
+    fn actor_at(&self, record: &Record, cta: [u32; 3], warp: u32) -> Actor {
         let lane = (record.lane != SEVERAL_LANES).then_some(record.lane.into());
         Actor { cta, warp, lane, line: record.line }
     }

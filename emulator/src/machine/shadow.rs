@@ -14,6 +14,12 @@ pub enum Path {
     CpAsync,
     /// Bulk and tensor copies, `st.async`, `try_cancel`.
     Bulk,
+    /// Bulk and tensor reductions into global memory, which are strong.
+    BulkReduce,
+    /// `ld.global.nc`.
+    NonCoherent,
+    /// The 128 bytes of a tensor map, by the copy that uses it.
+    TensorMap,
     /// Shared-memory operands of `tcgen05.mma`, `tcgen05.cp` and `wgmma`.
     Operand,
     /// Tensor memory, by `tcgen05.mma`.
@@ -38,6 +44,9 @@ impl Path {
             Path::Strong => "atomic or strong access",
             Path::CpAsync => "cp.async",
             Path::Bulk => "asynchronous copy",
+            Path::BulkReduce => "asynchronous reduction",
+            Path::NonCoherent => "ld.global.nc",
+            Path::TensorMap => "use as a tensor map",
             Path::Operand => "tensor core operand",
             Path::Mma => "tcgen05.mma",
             Path::CellCopy => "tcgen05.cp",
@@ -50,12 +59,7 @@ impl Path {
 
     /// Whether it goes through the generic proxy.
     pub fn is_generic(self) -> bool {
-        matches!(self, Path::Generic | Path::Strong | Path::CpAsync)
-    }
-
-    /// Whether it is a use of tensor memory.
-    pub fn is_tensor(self) -> bool {
-        !self.is_generic() && !matches!(self, Path::Bulk | Path::Operand)
+        matches!(self, Path::Generic | Path::Strong | Path::CpAsync | Path::NonCoherent)
     }
 }
 
@@ -71,11 +75,12 @@ pub struct Record {
     pub clock: u32,
     /// PTX line.
     pub line: u32,
-    /// The accumulator and shape of an MMA.
+    /// The accumulator and shape of an MMA; the cluster, for an access to global memory.
     pub key: u32,
     /// Warp within the cluster.
     pub warp: u16,
-    /// Parts of the cell: bytes of 16, or lanes by eights.
+    /// Parts of the cell: bytes of 16, or lanes by eights; the scope of a strong access to global
+    /// memory.
     pub mask: u16,
     /// Lane, or [`SEVERAL_LANES`].
     pub lane: u8,
@@ -88,9 +93,10 @@ pub struct Record {
 }
 
 impl Record {
-    fn same_event(&self, other: &Record) -> bool {
-        (self.agent, self.clock, self.write, self.silent, self.path)
-            == (other.agent, other.clock, other.write, other.silent, other.path)
+    /// Whether the two are parts of one access, as far as order goes.
+    pub fn same_event(&self, other: &Record) -> bool {
+        (self.agent, self.clock, self.key, self.write, self.silent, self.path)
+            == (other.agent, other.clock, other.key, other.write, other.silent, other.path)
     }
 }
 

@@ -1,6 +1,8 @@
 //! All clusters of a launch: in parallel where they are independent, interleaved on one thread
 //! where they communicate.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rand::rngs::SmallRng;
@@ -14,6 +16,8 @@ use crate::decode::op::{BulkDirection, CopyOp, MemoryOp, Op, Order, Space, Tenso
 use crate::decode::program::Kernel;
 use crate::error::{Ending, Fault};
 use crate::machine::cluster::Env;
+use crate::machine::lines::{Lines, Unordered};
+use crate::machine::races::{self, Global, Place};
 use crate::trace::Recorder;
 
 /// A launch, checked.
@@ -72,13 +76,18 @@ fn seed_of(seed: u64, index: usize) -> u64 {
     z ^ z >> 31
 }
 
-fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3]) -> ClusterRun {
+fn place(grid: &Grid<'_>, index: usize, clusters: [u32; 3], interleaved: bool) -> Place {
+    Place { index: index as u32, clusters, cluster: grid.env.cluster, interleaved }
+}
+
+fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3], interleaved: bool) -> ClusterRun {
     let seed = grid.options.seed;
+    let place = place(grid, index, clusters, interleaved);
     let mut cluster = ClusterRun::new(
         grid.env,
         coordinates(index, clusters),
         grid.shared_bytes,
-        grid.options.races,
+        grid.options.races.then_some(place),
         // The temperament goes by the seed itself, so that a few seeds cover all of them.
         seed.wrapping_add(index as u64),
         seed_of(seed, index),
@@ -97,31 +106,79 @@ fn keep(grid: &Grid<'_>, cluster: &mut ClusterRun) {
     }
 }
 
+/// What the clusters of a launch did to global memory, brought together in the order of their
+/// indices, so that the same launch always tells of the same conflict.
+#[derive(Default)]
+struct Merger {
+    next: usize,
+    early: BTreeMap<usize, Option<Lines>>,
+    all: Unordered,
+    found: Option<Box<Fault>>,
+}
+
+impl Merger {
+    fn add(
+        &mut self,
+        index: usize,
+        lines: Option<Lines>,
+        describe: impl Fn(usize, &Lines, &mut Unordered) -> Option<Box<Fault>>,
+    ) {
+        self.early.insert(index, lines);
+        while let Some(lines) = self.early.remove(&self.next) {
+            if let (None, Some(lines)) = (&self.found, lines) {
+                self.found = describe(self.next, &lines, &mut self.all);
+            }
+            self.next += 1;
+        }
+    }
+}
+
 fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
     // The fault of the first cluster is reported, whichever thread is faster: later clusters need
     // not run once an earlier one has failed.
     let failed = AtomicUsize::new(usize::MAX);
-    let results: Vec<Option<Result<Stats, Box<Fault>>>> = (0..count)
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|index| {
-            if failed.load(Relaxed) < index {
-                return None;
+    let next = AtomicUsize::new(0);
+    let merger = Mutex::new(Merger::default());
+    let one = |index: usize| {
+        let mut cluster = start(grid, index, clusters, false);
+        let mut result = Ok(false);
+        while matches!(result, Ok(false)) {
+            result = cluster.advance(grid.env, grid.options, u32::MAX);
+        }
+        if result.is_err() {
+            failed.fetch_min(index, Relaxed);
+        }
+        if failed.load(Relaxed) >= index {
+            keep(grid, &mut cluster);
+        }
+        if count > 1
+            && let Some(races) = &mut cluster.space.races
+        {
+            let lines = result.is_ok().then(|| std::mem::take(&mut races.global.lines));
+            let warps = cluster.warps();
+            let mut merger = merger.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            merger.add(index, lines, |index, lines, all| {
+                let place = place(grid, index, clusters, false);
+                let found = all.add(lines).err()?;
+                Some(races::conflict(&found, &place, warps, grid.env.global))
+            });
+        }
+        result.map(|_| cluster.stats())
+    };
+    // Clusters start in the order of their indices, whatever the number of host threads.
+    let worker = |_| {
+        let mut results = vec![];
+        loop {
+            let index = next.fetch_add(1, Relaxed);
+            if index >= count || failed.load(Relaxed) < index {
+                return results;
             }
-            let mut cluster = start(grid, index, clusters);
-            let mut result = Ok(false);
-            while matches!(result, Ok(false)) {
-                result = cluster.advance(grid.env, grid.options, u32::MAX);
-            }
-            if result.is_err() {
-                failed.fetch_min(index, Relaxed);
-            }
-            if failed.load(Relaxed) >= index {
-                keep(grid, &mut cluster);
-            }
-            Some(result.map(|_| cluster.stats()))
-        })
-        .collect();
+            results.push((index, one(index)));
+        }
+    };
+    let workers = rayon::current_num_threads().min(count);
+    let mut results: Vec<_> = (0..workers).into_par_iter().flat_map(worker).collect();
+    results.sort_unstable_by_key(|(index, _)| *index);
     if let (Some(recorder), last) = (grid.recorder, failed.load(Relaxed))
         && last < count
     {
@@ -130,10 +187,11 @@ fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, 
         recorder.cut([z, y, x]);
     }
     let mut total = Stats::default();
-    for result in results.into_iter().flatten() {
+    for (_, result) in results {
         total += result?;
     }
-    Ok(total)
+    let merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    merger.found.map_or(Ok(total), Err)
 }
 
 fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
@@ -148,12 +206,13 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
     let cancel = |op: &Op| matches!(op, Op::Copy(CopyOp::TryCancel { .. }));
     let cancels = grid.env.kernel.instrs.iter().any(|instr| cancel(&instr.op));
     let mut running: Vec<ClusterRun> = vec![];
+    let mut global = Global::default();
     let mut total = Stats::default();
     loop {
         while running.len() < resident
             && let Some(index) = waiting.pop()
         {
-            running.push(start(grid, index, clusters));
+            running.push(start(grid, index, clusters, true));
         }
         if running.is_empty() {
             return Ok(total);
@@ -168,7 +227,9 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
             };
             running[chosen].space.unstarted = waiting.iter().map(first_ctas).collect();
         }
+        lend(&mut global, &mut running[chosen]);
         let result = running[chosen].advance(grid.env, grid.options, quanta);
+        lend(&mut global, &mut running[chosen]);
         if result.is_err() {
             running.iter_mut().for_each(|cluster| keep(grid, cluster));
         }
@@ -181,5 +242,12 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
             keep(grid, &mut cluster);
             total += cluster.stats();
         }
+    }
+}
+
+/// What is remembered of global memory goes to the cluster that runs, and comes back.
+fn lend(global: &mut Global, cluster: &mut ClusterRun) {
+    if let Some(races) = &mut cluster.space.races {
+        std::mem::swap(global, &mut races.global);
     }
 }

@@ -65,7 +65,8 @@ pub enum Ordering {
     Strict,
     /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
     /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later (but
-    /// must come); a register that nothing in the kernel writes holds anything.
+    /// must come); a register that nothing in the kernel writes holds anything; a relaxed read of
+    /// global memory acquires.
     Hardware,
 }
 
@@ -78,7 +79,7 @@ pub struct Options {
     pub instruction_limit: u64,
     /// Strict or as hardware.
     pub ordering: Ordering,
-    /// Look for accesses to shared and tensor memory that nothing orders.
+    /// Look for accesses to shared, tensor and global memory that nothing orders.
     pub races: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::exec;
 use crate::machine::cluster::{Cta, Env, Space};
 use crate::machine::mbarrier::Mbarriers;
 use crate::machine::named_barrier::{ClusterBarrier, NamedBarrier};
-use crate::machine::races::Detector;
+use crate::machine::races::{Detector, Place};
 use crate::machine::registers::Registers;
 use crate::machine::shared::{self, SharedMemory};
 use crate::machine::tmem::TensorMemory;
@@ -87,7 +87,7 @@ impl ClusterRun {
         env: &Env<'_>,
         cluster_id: [u32; 3],
         shared_bytes: u32,
-        races: bool,
+        races: Option<Place>,
         selector: u64,
         seed: u64,
     ) -> Self {
@@ -146,14 +146,19 @@ impl ClusterRun {
             races: None,
         };
         let mut space = space;
-        if races {
+        if let Some(place) = races {
             let places = warps.iter().map(|w| (w.cta, w.index)).collect();
             let strict = env.ordering == Ordering::Strict;
-            space.races = Some(Box::new(Detector::new(places, ctas, strict)));
+            space.races = Some(Box::new(Detector::new(places, place, strict)));
             space.ctas.iter_mut().for_each(|cta| cta.shared.log_touches());
         }
         let ready = vec![];
         ClusterRun { space, warps, temperament, seen_events: 0, fruitless: 0, turns: 0, ready }
+    }
+
+    /// How many warps there are.
+    pub(super) fn warps(&self) -> u32 {
+        self.warps.len() as u32
     }
 
     /// Counts so far.

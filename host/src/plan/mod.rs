@@ -52,6 +52,23 @@ pub struct Plan {
     pub forced: bool,
 }
 
+/// How a kernel is launched, whatever its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaunchShape {
+    /// Entry name in the PTX.
+    pub kernel: &'static str,
+    /// PTX target.
+    pub arch: &'static str,
+    /// CTAs.
+    pub grid: [u32; 3],
+    /// Threads per CTA.
+    pub block: [u32; 3],
+    /// CTAs per cluster.
+    pub cluster: [u32; 3],
+    /// Bytes of dynamic shared memory.
+    pub dynamic_shared: u32,
+}
+
 /// A kernel that prepares an operand for a Hopper plan's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
@@ -181,6 +198,12 @@ impl Plan {
             rejected,
             forced,
         })
+    }
+
+    /// How the plan's kernel is launched.
+    pub fn shape(&self) -> LaunchShape {
+        let Plan { kernel, arch, grid, block, cluster, dynamic_shared, .. } = *self;
+        LaunchShape { kernel, arch, grid, block, cluster, dynamic_shared }
     }
 
     /// Stages' worth of work along K.

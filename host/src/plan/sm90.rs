@@ -30,14 +30,16 @@ const FIXED_CYCLES: u64 = 6_000;
 const DECODE_CYCLES: u64 = 30;
 /// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
 const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
+/// A row's stage of both weights in the kernels for few tokens: decoding; with 32 tokens the MMAs.
+const FEW_CYCLES_PER_ROW: u64 = 16;
+const FEW_CYCLES_PER_ROW_OF_32: u64 = 29;
 /// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
 const LOAD_CYCLES_PER_ROW: u64 = 15;
 /// Exchange and epilogue, per token of the tile.
 const EPILOGUE_CYCLES_PER_TOKEN: u64 = 24;
 
 /// Tiles that there are kernels for: tokens, and columns of C.
-pub const TILES: [[u32; 2]; 6] =
-    [[8, 32], [16, 32], [16, 64], [32, 64], [64, 64], [128, 128]];
+pub const TILES: [[u32; 2]; 6] = [[8, 32], [16, 32], [16, 64], [32, 64], [64, 64], [128, 128]];
 
 fn kernel(problem: &Problem, [tokens, rows]: [u32; 2]) -> Result<&'static KernelDecl> {
     let half = match problem.activations {
@@ -121,8 +123,7 @@ fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result
     let expanded = activations == ActivationType::Nvfp4;
     let packed = tokens <= 32;
     let tensor_maps = if packed {
-        let operand = if expanded { Operand::ExpandedA } else { Operand::A };
-        vec![TensorMapSpec::sixteen_bit(operand, k, m, l, tokens)]
+        vec![TensorMapSpec::sixteen_bit_a(k, m, l, tokens)]
     } else {
         [Operand::B1, Operand::B2]
             .map(|operand| TensorMapSpec::e2m1_bytes(operand, k, n, l, kernel.tile_n))
@@ -208,12 +209,7 @@ fn clusters_at_once(split: u32, sm_count: u32) -> u64 {
     (OF_132[split as usize - 1] * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
 }
 
-fn estimate(
-    problem: &Problem,
-    [tokens, rows]: [u32; 2],
-    split: u32,
-    sm_count: u32,
-) -> Estimate {
+fn estimate(problem: &Problem, [tokens, rows]: [u32; 2], split: u32, sm_count: u32) -> Estimate {
     let tiles = problem.n.div_ceil(rows as usize) as u64
         * problem.m.div_ceil(tokens as usize) as u64
         * problem.l as u64;
@@ -221,7 +217,11 @@ fn estimate(
     let waves = tiles.div_ceil(at_once);
     let stages = u64::from(k_tiles(problem).div_ceil(split));
     let mmas = u64::from(rows / 4);
-    let mma = mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128);
+    let mma = match tokens {
+        ..=16 => FEW_CYCLES_PER_ROW * u64::from(rows),
+        17..=32 => FEW_CYCLES_PER_ROW_OF_32 * u64::from(rows),
+        _ => mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128),
+    };
     // Fewer busy SMs have more of the memory's bandwidth each.
     let busy = tiles.min(at_once) * u64::from(split);
     let load = LOAD_CYCLES_PER_ROW * u64::from(rows) * busy / u64::from(sm_count);
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn tiles_fit_the_tokens_and_splits_fill_the_device() {
         for (m, tokens, split) in [
-            (1, 8, 2),
-            (16, 16, 2),
+            (1, 8, 1),
+            (16, 16, 1),
             (32, 32, 2),
             (64, 64, 2),
             (128, 64, 1),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nvfp4_dual_gemm_device::kernels::KERNELS;
 
-use super::compile::Target;
 use crate::workspace::{self, on_path, output_within};
 
 /// The PyPI package with ptxas, pinned so that reports compare.
@@ -16,31 +15,53 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// What ptxas says of one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Usage {
-    kernel: String,
-    registers: u32,
-    stack: u32,
+pub struct Usage {
+    /// Its name.
+    pub kernel: String,
+    /// Registers a thread.
+    pub registers: u32,
+    /// Bytes of stack a thread.
+    pub stack: u32,
     spill_stores: u32,
     spill_loads: u32,
 }
 
-/// Assembles `ptx` for every architecture of `target` and prints a line per kernel. A stack frame
-/// or a spill is an error.
-pub fn assemble(target: Target, ptx: &str, offline: bool) -> Result<()> {
-    let Some(ptxas) = find_ptxas(offline) else {
-        println!("ptxas: not found, {} was not assembled", target.arch);
+impl Usage {
+    /// Bytes that did not stay in registers.
+    pub fn spills(&self) -> u32 {
+        self.spill_stores + self.spill_loads
+    }
+}
+
+/// Where to look for ptxas first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefer {
+    /// PATH.
+    Path,
+    /// CUDA_PATH: the toolkit whose libNVVM wrote the PTX, in a version that an older ptxas refuses.
+    Toolkit,
+}
+
+/// Assembles `ptx`, compiled for `target`, for each of `archs` and prints a line per kernel. A stack
+/// frame or a spill is an error.
+pub fn assemble(
+    target: &str,
+    archs: &[&str],
+    ptx: &str,
+    prefer: Prefer,
+    offline: bool,
+) -> Result<()> {
+    let Some(ptxas) = find_ptxas(prefer, offline) else {
+        println!("ptxas: not found, {target} was not assembled");
         return Ok(());
     };
     println!("ptxas: {}", ptxas.display());
-    let folder = tempfile::tempdir()?;
-    let source = folder.path().join("kernels.ptx");
-    std::fs::write(&source, ptx)?;
     println!(
         "  {:<8} {:<40} {:>9} {:>13} {:>5} {:>6}",
         "target", "kernel", "registers", "shared bytes", "stack", "spills"
     );
-    for arch in target.assembled_for {
-        for usage in assemble_for(&ptxas, arch, &source, folder.path())? {
+    for arch in archs {
+        for usage in assemble_for(&ptxas, arch, ptx)? {
             let shared = KERNELS
                 .iter()
                 .find(|kernel| kernel.name == usage.kernel)
@@ -52,15 +73,15 @@ pub fn assemble(target: Target, ptx: &str, offline: bool) -> Result<()> {
                 usage.registers,
                 shared,
                 usage.stack,
-                usage.spill_stores + usage.spill_loads
+                usage.spills()
             );
-            if usage.stack != 0 || usage.spill_stores != 0 || usage.spill_loads != 0 {
+            if usage.stack != 0 || usage.spills() != 0 {
                 bail!(
                     "{} for {arch} has a stack frame of {} bytes and spills {} bytes: an array is \
                      indexed by a run-time value, or registers ran out",
                     usage.kernel,
                     usage.stack,
-                    usage.spill_stores + usage.spill_loads
+                    usage.spills()
                 );
             }
         }
@@ -68,10 +89,14 @@ pub fn assemble(target: Target, ptx: &str, offline: bool) -> Result<()> {
     Ok(())
 }
 
-fn assemble_for(ptxas: &Path, arch: &str, source: &Path, folder: &Path) -> Result<Vec<Usage>> {
+/// Assembles `ptx` for one architecture; a line per kernel, by name.
+pub fn assemble_for(ptxas: &Path, arch: &str, ptx: &str) -> Result<Vec<Usage>> {
+    let folder = tempfile::tempdir()?;
+    let source = folder.path().join("kernels.ptx");
+    std::fs::write(&source, ptx)?;
     let mut command = Command::new(ptxas);
-    command.arg("-v").arg(format!("-arch={arch}")).arg(source);
-    command.arg("-o").arg(folder.join("kernels.cubin"));
+    command.arg("-v").arg(format!("-arch={arch}")).arg(&source);
+    command.arg("-o").arg(folder.path().join("kernels.cubin"));
     // ptxas reports on standard error, so the shared helper's standard output would be empty.
     let output = command.output().with_context(|| format!("starting {}", ptxas.display()))?;
     let report = String::from_utf8_lossy(&output.stderr);
@@ -110,24 +135,26 @@ fn parse_report(report: &str) -> Vec<Usage> {
 }
 
 /// On PATH, in CUDA_PATH, already fetched, or fetched now.
-fn find_ptxas(offline: bool) -> Option<PathBuf> {
+pub fn find_ptxas(prefer: Prefer, offline: bool) -> Option<PathBuf> {
     let cuda = std::env::var_os("CUDA_PATH").map(|folder| PathBuf::from(folder).join("bin/ptxas"));
+    let cuda = cuda.filter(|file| file.is_file());
     let fetched = workspace::target().join("ptxas/nvidia/cu13/bin/ptxas");
-    on_path("ptxas")
-        .or_else(|| cuda.filter(|file| file.is_file()))
-        .or_else(|| Some(fetched.clone()).filter(|file| file.is_file()))
-        .or_else(|| {
-            if offline {
-                return None;
+    let installed = match prefer {
+        Prefer::Path => on_path("ptxas").or(cuda),
+        Prefer::Toolkit => cuda.or_else(|| on_path("ptxas")),
+    };
+    installed.or_else(|| Some(fetched.clone()).filter(|file| file.is_file())).or_else(|| {
+        if offline {
+            return None;
+        }
+        match fetch(&fetched) {
+            Ok(()) => Some(fetched),
+            Err(error) => {
+                println!("ptxas could not be fetched: {error:#}");
+                None
             }
-            match fetch(&fetched) {
-                Ok(()) => Some(fetched),
-                Err(error) => {
-                    println!("ptxas could not be fetched: {error:#}");
-                    None
-                }
-            }
-        })
+        }
+    })
 }
 
 fn fetch(ptxas: &Path) -> Result<()> {

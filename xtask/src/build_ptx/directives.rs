@@ -1,38 +1,79 @@
-//! Launch bounds, written into the PTX: LLVM leaves them out, and ptxas needs them.
+//! Launch bounds, written into the PTX: neither LLVM nor libNVVM writes them, and ptxas needs them.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl};
 
 /// Writes each kernel's declared bounds after its parameter list. Fails on an entry point that
-/// nothing declares, and on a declared kernel of the PTX's target that the PTX lacks.
-pub fn insert(ptx: &str) -> Result<String> {
-    let target = ptx.lines().find_map(|line| line.strip_prefix(".target ")).unwrap_or_default();
+/// nothing declares, on a declared kernel of `arch` that the PTX lacks, and on bounds that the
+/// compiler wrote and nobody declared.
+///
+/// `arch` is the name that the declarations use; the PTX's own `.target` may be a sibling of it, as
+/// sm_100a is of sm_100f.
+pub fn insert(ptx: &str, arch: &str) -> Result<String> {
     let mut out = String::with_capacity(ptx.len() + 1024);
     let mut seen = vec![];
-    let mut entry: Option<&KernelDecl> = None;
-    for line in ptx.lines() {
-        if let Some(rest) = line.strip_prefix(".visible .entry ") {
-            let name = rest.trim_end_matches('(');
-            entry = KERNELS.iter().find(|kernel| kernel.name == name);
-            if entry.is_none() {
-                bail!("the PTX has an entry point {name} that device/src/kernels/mod.rs lacks");
+    let mut rest = ptx;
+    while let Some(head) = next_entry(rest) {
+        let (before, entry) = rest.split_at(head);
+        out.push_str(before);
+        let (name, end) = header(entry)?;
+        let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
+            bail!("the PTX has an entry point {name} that device/src/kernels/mod.rs lacks");
+        };
+        out.push_str(&entry[..end]);
+        let body = entry.find('{').with_context(|| format!("entry point {name} has no body"))?;
+        let written = &entry[end..body];
+        for (directive, values) in directives(kernel) {
+            match written.lines().map(str::trim).find_map(|line| line.strip_prefix(directive)) {
+                None => out.push_str(&format!("\n{directive} {values}")),
+                Some(found) if spaceless(found) == spaceless(&values) => {}
+                Some(found) => bail!(
+                    "{name} has '{directive}{found}', and device/src/kernels/mod.rs declares \
+                     '{directive} {values}'"
+                ),
             }
-            seen.push(name);
         }
-        out.push_str(line);
-        out.push('\n');
-        if line == ")"
-            && let Some(kernel) = entry.take()
-        {
-            out.push_str(&directives(kernel));
-        }
+        seen.push(name);
+        rest = &entry[end..];
     }
-    for kernel in KERNELS.iter().filter(|kernel| kernel.arch == target) {
+    out.push_str(rest);
+    for kernel in KERNELS.iter().filter(|kernel| kernel.arch == arch) {
         if !seen.contains(&kernel.name) {
             bail!("the PTX lacks the entry point {}", kernel.name);
         }
     }
     Ok(out)
+}
+
+/// Where the name of the next entry point begins.
+fn next_entry(ptx: &str) -> Option<usize> {
+    const WORD: &str = ".entry ";
+    let mut from = 0;
+    loop {
+        let at = from + ptx[from..].find(WORD)?;
+        let line = ptx[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        // Not what stands in a comment.
+        if !ptx[line..at].contains("//") {
+            return Some(at + WORD.len());
+        }
+        from = at + WORD.len();
+    }
+}
+
+/// The name that `entry` begins with, and the end of the parameter list after it.
+fn header(entry: &str) -> Result<(&str, usize)> {
+    let name = entry.split(|c: char| "({ \t\r\n".contains(c)).next().unwrap_or_default();
+    match entry[name.len()..].trim_start().starts_with('(') {
+        false => Ok((name, name.len())),
+        true => match entry.find(')') {
+            Some(end) => Ok((name, end + 1)),
+            None => bail!("the parameter list of entry point {name} does not end"),
+        },
+    }
+}
+
+fn spaceless(values: &str) -> String {
+    values.split_whitespace().collect()
 }
 
 /// The head of the module and those entry points whose names begin with `probe_`.
@@ -54,39 +95,113 @@ pub fn only_probes(ptx: &str) -> String {
     out
 }
 
-fn directives(kernel: &KernelDecl) -> String {
-    let [x, y, z] = kernel.block;
-    let mut text = format!(".maxntid {x}, {y}, {z}\n.minnctapersm 1\n");
+/// The directives of a kernel, each with its values.
+fn directives(kernel: &KernelDecl) -> Vec<(&'static str, String)> {
+    let list = |[x, y, z]: [u32; 3]| format!("{x}, {y}, {z}");
+    let mut directives = vec![(".maxntid", list(kernel.block)), (".minnctapersm", "1".to_owned())];
     if kernel.cluster != [1, 1, 1] {
-        let [x, y, z] = kernel.cluster;
-        text.push_str(&format!(".reqnctapercluster {x}, {y}, {z}\n"));
+        directives.push((".reqnctapercluster", list(kernel.cluster)));
     }
-    text
+    directives
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What no kernel of ours is built for, so that nothing can be missing.
+    const OTHER: &str = "sm_90";
+
     fn module(name: &str) -> String {
         format!(".target sm_90\n.visible .entry {name}(\n\t.param .u64 p\n)\n{{\n\tret;\n}}\n")
     }
 
+    /// As libNVVM writes a module: its own comments, a target of its own, an entry point's name in
+    /// a comment, pointers with attributes, and functions that are none of ours.
+    fn nvvm_module(bounds: &str) -> String {
+        let mut text = String::from(
+            "//\n// Generated by NVIDIA NVVM Compiler\n//\n\n.version 9.0\n.target sm_100a\n\
+             .address_size 64\n\n.extern .shared .align 1024 .b8 dyn_smem[];\n",
+        );
+        for kernel in KERNELS.iter().filter(|kernel| kernel.arch == "sm_100f") {
+            let name = kernel.name;
+            text.push_str(&format!(
+                "\t// .globl\t{name}\n// the .entry {name} follows\n.visible .entry {name}(\n\
+                 \t.param .u64 .ptr .align 1 {name}_param_0,\n\t.param .u32 {name}_param_1\n)\n\
+                 {bounds}{{\n\t.reg .b32 \t%r<4>;\n\tret;\n\n}}\n"
+            ));
+        }
+        text
+    }
+
     #[test]
     fn bounds_stand_between_the_parameters_and_the_body() {
-        let ptx = insert(&module(KERNELS[0].name)).unwrap();
+        let ptx = insert(&module(KERNELS[0].name), OTHER).unwrap();
         assert!(ptx.contains(")\n.maxntid 192, 1, 1\n.minnctapersm 1\n{\n"), "{ptx}");
     }
 
     #[test]
+    fn other_layouts_of_the_header_get_the_same() {
+        let name = KERNELS[0].name;
+        for header in ["()", "() ", "( .param .u32 p )\n", " (.param .u32 p)\r\n", "", " "] {
+            let text = format!(".target sm_90\n.entry {name}{header}{{ ret; }}\n");
+            let ptx = insert(&text, OTHER).unwrap();
+            let head = ptx.split('{').next().unwrap();
+            assert!(head.contains("\n.maxntid 192, 1, 1\n.minnctapersm 1"), "{ptx}");
+            assert_eq!(ptx.matches(".maxntid").count(), 1, "{ptx}");
+        }
+    }
+
+    #[test]
+    fn libnvvm_s_text_gets_every_kernel_s_bounds() {
+        let ptx = insert(&nvvm_module(""), "sm_100f").unwrap();
+        let kernels: Vec<_> = KERNELS.iter().filter(|kernel| kernel.arch == "sm_100f").collect();
+        assert_eq!(ptx.matches("\n.maxntid ").count(), kernels.len(), "{ptx}");
+        for kernel in kernels {
+            let [x, y, z] = kernel.block;
+            let entry = ptx.split(&format!(".visible .entry {}(", kernel.name)).nth(1).unwrap();
+            let head = entry.split('{').next().unwrap();
+            assert!(head.contains(&format!(")\n.maxntid {x}, {y}, {z}\n")), "{head}");
+            let clustered = kernel.cluster != [1, 1, 1];
+            assert_eq!(head.contains(".reqnctapercluster"), clustered, "{head}");
+        }
+        ptx_emulator::parse::parse(&ptx).unwrap();
+    }
+
+    #[test]
+    fn bounds_that_stand_there_already_are_not_doubled_and_others_are_refused() {
+        let ptx = insert(&module(KERNELS[0].name), OTHER).unwrap();
+        assert_eq!(insert(&ptx, OTHER).unwrap(), ptx);
+        let tight = ptx.replace("192, 1, 1", "192,1,1");
+        assert_eq!(insert(&tight, OTHER).unwrap(), tight);
+        let error = insert(&ptx.replace("192, 1, 1", "128, 1, 1"), OTHER).unwrap_err().to_string();
+        assert!(error.contains("128, 1, 1") && error.contains("192, 1, 1"), "{error}");
+    }
+
+    #[test]
+    fn a_cluster_is_required_where_one_is_declared() {
+        let clustered = KernelDecl { cluster: [2, 1, 1], ..KERNELS[0] };
+        let written = directives(&clustered);
+        assert_eq!(written[2], (".reqnctapercluster", "2, 1, 1".to_owned()));
+        assert_eq!(directives(&KERNELS[0]).len(), 2);
+    }
+
+    #[test]
     fn an_undeclared_entry_is_refused() {
-        let error = insert(&module("stranger")).unwrap_err().to_string();
+        let error = insert(&module("stranger"), OTHER).unwrap_err().to_string();
         assert!(error.contains("stranger"), "{error}");
     }
 
     #[test]
     fn a_missing_kernel_is_refused() {
-        let error = insert(".target sm_100f\n").unwrap_err().to_string();
+        let error = insert(".target sm_100a\n", "sm_100f").unwrap_err().to_string();
         assert!(error.contains(KERNELS[0].name), "{error}");
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused() {
+        for text in [".entry k(\n", ".visible .entry nvfp4_dual_gemm_sm100_128x128_f16()\n"] {
+            assert!(insert(text, OTHER).is_err(), "{text}");
+        }
     }
 }

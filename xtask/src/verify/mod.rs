@@ -1,9 +1,10 @@
 //! `cargo xtask verify`: the shipped PTX, executed and judged.
 
-mod cases;
+pub mod cases;
 mod checkpoint;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod grouped;
 mod hopper;
 mod run;
 
@@ -12,11 +13,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use nvfp4_dual_gemm::grouped::Operation;
 use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm_tests::data::DataKind;
+use nvfp4_dual_gemm_tests::emulated::Module;
 
-use crate::build_ptx;
+use crate::build_ptx::{self, Compiler, rust_cuda};
 use cases::{Case, ShapeArgument};
+use grouped::Op;
 use run::Row;
 
 /// Options of `verify`.
@@ -31,7 +35,10 @@ Examples:
   cargo xtask verify --shape 100,72,96,3            one shape, all data kinds
   cargo xtask verify --shape 256,512,256 --data hostile --seeds 16
   cargo xtask verify --ptx changed.ptx              is this PTX still right?
+  cargo xtask verify --ptx-from rust-cuda           the other compiler's PTX of the same source
   cargo xtask verify --arch sm_90a                  Hopper's kernels
+  cargo xtask verify --op grouped-dual              experts, and the contest's groups
+  cargo xtask verify --op grouped --shape 80,128,256 --shape 40,512,96    two groups
   cargo xtask verify --all                          also the contest's shapes, full size (minutes)
   cargo xtask verify --checkpoint model/ --layer model.layers.0.mlp")]
 pub struct Options {
@@ -41,7 +48,13 @@ pub struct Options {
     /// What the kernels run on: the emulator, or a CUDA device (built with the feature `cuda`).
     #[arg(long, value_name = "BACKEND", default_value = "emulator", value_parser = ["emulator", "cuda"])]
     backend: String,
-    /// A shape instead of the standard set; may be repeated.
+    /// What is computed.
+    #[arg(long, value_name = "OP", default_value = "dual")]
+    op: Op,
+    /// The dual GEMM as two plain products and an element-wise kernel.
+    #[arg(long)]
+    two_pass: bool,
+    /// A shape instead of the standard set; may be repeated. Of a grouped operation: a group.
     #[arg(long, value_name = "M,N,K[,L]")]
     shape: Vec<ShapeArgument>,
     /// Only this kind of data: contest, full-range, quantised or hostile; may be repeated.
@@ -53,6 +66,15 @@ pub struct Options {
     /// Judge this PTX file instead of what the device crate compiles to.
     #[arg(long, value_name = "FILE")]
     ptx: Option<PathBuf>,
+    /// The compiler whose PTX of the device crate is judged.
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        value_enum,
+        default_value = "rustc",
+        conflicts_with = "ptx"
+    )]
+    ptx_from: build_ptx::Compiler,
     /// Also run the contest's test and benchmark shapes at full size.
     #[arg(long)]
     all: bool,
@@ -74,7 +96,18 @@ pub fn run(options: &Options) -> Result<()> {
         (Some(path), Some(layer)) => checkpoint::cases(path, layer, options.rows)?,
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
+    if options.op != Op::Dual || options.two_pass {
+        if options.backend != "emulator" || options.arch == sm90::ARCH {
+            bail!("verify: --op and --two-pass are for sm_100f on the emulator");
+        }
+        if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
+            bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
+        }
+    }
     if options.backend == "cuda" {
+        if options.ptx_from == Compiler::RustCuda {
+            bail!("verify: --backend cuda runs the committed PTX, which --ptx-from cannot change");
+        }
         #[cfg(feature = "cuda")]
         return cuda::run(&cases, start);
         #[cfg(not(feature = "cuda"))]
@@ -89,6 +122,9 @@ pub fn run(options: &Options) -> Result<()> {
             println!("judging {}", path.display());
             text
         }
+        None if options.ptx_from == Compiler::RustCuda => {
+            build_ptx::rust_cuda_ptx(rust_cuda::arch_named(&options.arch)?, false)?
+        }
         None => build_ptx::fresh_ptx(&options.arch)?,
     };
     let program = run::load(&ptx).with_context(|| match &options.ptx {
@@ -96,6 +132,9 @@ pub fn run(options: &Options) -> Result<()> {
         None => "the built PTX".to_owned(),
     })?;
 
+    if options.op != Op::Dual || options.two_pass {
+        return groups(options, &cases, &program, start);
+    }
     if options.arch == sm90::ARCH {
         let bar = progress(&cases, Some(1));
         let thorough = !options.shape.is_empty();
@@ -122,9 +161,43 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The operations of the grouped kernels.
+fn groups(options: &Options, dense: &[Case], program: &Module, start: Instant) -> Result<()> {
+    let shapes: Vec<_> = options.shape.iter().map(|shape| shape.0).collect();
+    let listed = |operation| {
+        grouped::select(operation, &shapes, &options.data, options.all, options.two_pass)
+    };
+    let cases = match options.op {
+        Op::Dual => grouped::dense(Operation::DualGemm, dense, options.two_pass)?,
+        Op::Gemm => grouped::dense(Operation::Gemm, dense, false)?,
+        Op::Grouped => listed(Operation::Gemm)?,
+        Op::GroupedDual => listed(Operation::DualGemm)?,
+    };
+    println!("{}", grouped::HEADER);
+    let seeds = |default: u64| options.seeds.unwrap_or(default);
+    let bar = bar(cases.iter().map(|case| case.work() * seeds(case.default_seeds)).sum());
+    let mut failed = 0;
+    for case in &cases {
+        bar.set_message(case.to_string());
+        let row = grouped::run(case, program, seeds(case.default_seeds), &bar)?;
+        failed += usize::from(!row.passed());
+        bar.suspend(|| println!("{row}"));
+    }
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    if failed > 0 {
+        bail!("verify: {failed} of {} cases FAILED on the emulator ({seconds:.0} s)", cases.len());
+    }
+    println!("verify: all {} cases passed on the emulator ({seconds:.0} s)", cases.len());
+    Ok(())
+}
+
 /// A bar that counts CTAs' worth of work, so that it moves evenly.
 fn progress(cases: &[Case], seeds: Option<u64>) -> ProgressBar {
-    let total = cases.iter().map(|case| case.work() * seeds.unwrap_or(case.default_seeds)).sum();
+    bar(cases.iter().map(|case| case.work() * seeds.unwrap_or(case.default_seeds)).sum())
+}
+
+fn bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::new(total);
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %, {eta} left  {msg}");
     bar.set_style(style.expect("the template is legal"));

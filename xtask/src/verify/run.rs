@@ -14,11 +14,16 @@ use super::cases::Case;
 
 /// A line of the table.
 pub struct Row {
-    case: String,
-    seeds: u64,
-    instructions: u64,
-    seconds: f64,
-    outcome: Result<Verdict, String>,
+    /// What was run, in columns.
+    pub case: String,
+    /// Schedules.
+    pub seeds: u64,
+    /// Thread-instructions of all of them.
+    pub instructions: u64,
+    /// Reference and model included.
+    pub seconds: f64,
+    /// The worst verdict, or what went wrong.
+    pub outcome: Result<Verdict, String>,
 }
 
 impl Row {

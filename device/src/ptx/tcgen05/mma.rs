@@ -63,6 +63,33 @@ pub unsafe fn tcgen05_mma_mxf4nvf4_block16_a_lastuse(
     }
 }
 
+/// The same, with A read from shared memory and not kept.
+///
+/// PTX: `tcgen05.mma.cta_group::1.kind::mxf4nvf4.block_scale.block16 [d], a, b, idesc, [sfa], [sfb], accumulate;`
+/// Runs on: one thread. Completes: as [`tcgen05_mma_mxf4nvf4_block16_a_fill`].
+///
+/// # Safety
+/// As [`tcgen05_mma_mxf4nvf4_block16_a_fill`].
+#[inline(always)]
+pub unsafe fn tcgen05_mma_mxf4nvf4_block16(
+    d: TmemAddr,
+    a: Sm100SmemDescriptor,
+    b: Sm100SmemDescriptor,
+    idesc: Mxf4InstrDescriptor,
+    sfa: TmemAddr,
+    sfb: TmemAddr,
+    accumulate: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "{{ .reg .pred p; setp.ne.b32 p, {6}, 0; tcgen05.mma.cta_group::1.kind::mxf4nvf4.block_scale.block16 [{0}], {1}, {2}, {3}, [{4}], [{5}], p; }}",
+            in(reg32) d.0, in(reg64) a.bits(), in(reg64) b.bits(), in(reg32) idesc.bits(),
+            in(reg32) sfa.0, in(reg32) sfb.0, in(reg32) accumulate as u32
+        );
+    }
+}
+
 /// Makes `bar` receive one arrival when all earlier tcgen05 work of this thread is done.
 ///
 /// PTX: `tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [bar];`

@@ -16,7 +16,7 @@ use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::inflight::Ticket;
 use crate::machine::races::StreamKind;
-use crate::machine::shadow::Path;
+use crate::machine::shadow::{Path, Record};
 use crate::machine::shared;
 use crate::machine::warp::{Warp, each};
 use crate::machine::window;
@@ -98,13 +98,16 @@ fn targets(
 fn queue_loads(
     targets: &Targets,
     (span, total): (u32, u32),
-    swizzle: Swizzle,
-    reads_shared: bool,
+    (swizzle, reads_shared): (Swizzle, bool),
     mut parts: impl FnMut(u32, &mut Space) -> Vec<Part>,
+    env: &Env<'_>,
     space: &mut Space,
     who: &Who,
 ) -> Result<Vec<Ticket>, Box<Fault>> {
     let mut tickets = vec![];
+    // The source is read once; any of its barriers tells.
+    let own = |&(rank, _): &(u32, u32)| rank == targets.issuer;
+    let reader = targets.ranks.iter().copied().find(own).or(targets.ranks.first().copied());
     for &(target, signalled) in &targets.ranks {
         let address = shared::address_of(signalled, targets.barrier);
         let holder = space.cta(signalled, address.into(), who)?;
@@ -122,6 +125,17 @@ fn queue_loads(
         }
         let signal = Signal { barrier: (signalled, targets.barrier), total, sent: 0 };
         let mut job = CopyJob::new(parts(target, space), swizzle, Some(signal));
+        if let Some(races) = &mut space.races
+            && reader == Some((target, signalled))
+            && let Some(record) =
+                races.signalled_record((signalled, targets.barrier), phase, who.actor)
+        {
+            for part in &job.parts {
+                if let Place::Global(from) = part.from {
+                    races.global_range(&record, from, part.len, who.actor, env.global)?;
+                }
+            }
+        }
         job.two_steps = reads_shared;
         job.noted.push(target);
         let ticket = space.queue.push(who.actor, targets.issuer, Job::Copy(Box::new(job)), []);
@@ -186,7 +200,7 @@ pub(super) fn tensor(
                     pieces.iter().map(part).collect()
                 };
                 let size = (span, total);
-                queue_loads(&targets, size, map.swizzle, false, parts, space, &who)?;
+                queue_loads(&targets, size, (map.swizzle, false), parts, env, space, &who)?;
             }
             TensorDirection::Store | TensorDirection::Reduce(_) => {
                 let part = |piece: &Piece| {
@@ -204,7 +218,7 @@ pub(super) fn tensor(
                 if let TensorDirection::Reduce(kind) = op.direction {
                     job.reduce = Some(BulkReduce { kind, ty: element_type(&map, &who)? });
                 }
-                queue_store(job, (offset, span), lane, space, warp, &who)?;
+                queue_store(job, (offset, span), lane, env, space, warp, &who)?;
             }
         }
     }
@@ -216,6 +230,7 @@ fn queue_store(
     mut job: CopyJob,
     (offset, span): (u32, u32),
     lane: u32,
+    env: &Env<'_>,
     space: &mut Space,
     warp: &mut Warp,
     who: &Who,
@@ -226,6 +241,23 @@ fn queue_store(
     if let Some(races) = &mut space.races {
         let record = races.issue(StreamKind::Bulk, lane, Path::Bulk, who.actor);
         races.touch_shared(warp.rank, offset, span, &record)?;
+        let path = if job.reduce.is_some() { Path::BulkReduce } else { Path::Bulk };
+        let issued = races.issue(StreamKind::BulkWrites, lane, path, who.actor);
+        let mut record = Record { write: true, ..issued };
+        for part in &job.parts {
+            let Place::Global(to) = part.to else { continue };
+            record.silent = false;
+            if let Err(fault) = races.global_range(&record, to, part.len, who.actor, env.global) {
+                // Threads may all compute the same, and so may those who store by copies.
+                let shared = &space.ctas[warp.rank as usize].shared;
+                if job.reduce.is_some() || !job.leaves_all(part, shared, env.global) {
+                    return Err(fault);
+                }
+                record.silent = true;
+                races.global_range(&record, to, part.len, who.actor, env.global)?;
+            }
+        }
+        job.written = Some(Box::new((record, job.parts.clone())));
     }
     job.two_steps = true;
     job.noted.push(warp.rank);
@@ -338,7 +370,7 @@ pub(super) fn linear(
             let mut job = CopyJob::new(cut(&from, &to, space), Swizzle::None, None);
             job.reduce = op.reduce;
             job.byte_mask = byte_masks.map(|m| m[l] as u16);
-            queue_store(job, (offset, bytes), lane, space, warp, &who)?;
+            queue_store(job, (offset, bytes), lane, env, space, warp, &who)?;
             continue;
         }
         let kind = match op.direction {
@@ -369,7 +401,8 @@ pub(super) fn linear(
         };
         let size = (bytes, bytes);
         let reads_shared = local.is_some();
-        let tickets = queue_loads(&targets, size, Swizzle::None, reads_shared, parts, space, &who)?;
+        let tickets =
+            queue_loads(&targets, size, (Swizzle::None, reads_shared), parts, env, space, &who)?;
         if let Some(offset) = local {
             for &(_, signalled) in &targets.ranks {
                 let barrier = (signalled, targets.barrier);

@@ -7,7 +7,9 @@ use crate::exec::memory::{access_load, access_store, place};
 use crate::exec::operand::{addresses, read};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
+use crate::machine::shadow::Path;
 use crate::machine::warp::{Warp, each};
+use crate::machine::window;
 use crate::tensor::map::{Field, TensorMap};
 
 /// Reads the map at a generic address, ready for use.
@@ -20,11 +22,35 @@ pub(super) fn fetch(
     who: &Who,
 ) -> Result<TensorMap, Box<Fault>> {
     let bytes = bytes_at(StateSpace::Generic, address, lane, env, space, warp, who)?;
+    note(Path::TensorMap, false, StateSpace::Generic, address, env, space, who)?;
     let map = TensorMap::decode(&bytes)
         .map_err(|what| who.fault(FaultKind::Descriptor, address, what))?;
     match map.unsupported() {
         Some(what) => Err(who.fault(FaultKind::Unsupported, address, what)),
         None => Ok(map),
+    }
+}
+
+/// Tells those who look for races of an access to a map in global memory.
+fn note(
+    path: Path,
+    write: bool,
+    kind: StateSpace,
+    address: u64,
+    env: &Env<'_>,
+    space: &mut Space,
+    who: &Who,
+) -> Result<(), Box<Fault>> {
+    let global = match kind {
+        StateSpace::Generic => window::resolve(address).0 == StateSpace::Global,
+        kind => kind == StateSpace::Global,
+    };
+    match &mut space.races {
+        Some(races) if global => {
+            let record = races.own_record(path, write, who.actor);
+            races.global_range(&record, address, 128, who.actor, env.global)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -83,6 +109,7 @@ pub(super) fn replace(
         map.replace(field, ordinal as usize, values[lane as usize]).map_err(bad)?;
         let place = place(kind, address, warp.rank, &who)?;
         access_store(place, &map.encode(), lane, env, space, warp, &who)?;
+        note(Path::Generic, true, kind, address, env, space, &who)?;
     }
     Ok(())
 }
@@ -103,5 +130,6 @@ pub(super) fn copy(
     let source = sources[lane as usize];
     let bytes = bytes_at(StateSpace::SharedCta, source, lane, env, space, warp, &who)?;
     let target = place(StateSpace::Global, targets[lane as usize], warp.rank, &who)?;
-    access_store(target, &bytes, lane, env, space, warp, &who)
+    access_store(target, &bytes, lane, env, space, warp, &who)?;
+    note(Path::Generic, true, StateSpace::Global, targets[lane as usize], env, space, &who)
 }

@@ -26,8 +26,8 @@ use cust::module::Module;
 
 use super::Backend;
 use crate::error::{Error, Result};
-use crate::plan::Plan;
 use crate::plan::tensor_map::TensorMapSpec;
+use crate::plan::{LaunchShape, Plan};
 use crate::problem::Problem;
 pub use driver::RawStream;
 pub use graph::Graph;
@@ -124,16 +124,16 @@ impl Cuda {
             .map_err(|error| failed(&self.name, "entering its context", error))
     }
 
-    fn check_arch(&self, plan: &Plan) -> Result<()> {
+    fn check_arch(&self, arch: &str) -> Result<()> {
         let fits = match self.capability {
-            (9, 0) => plan.arch == "sm_90a",
-            _ => plan.arch == "sm_100f",
+            (9, 0) => arch == "sm_90a",
+            _ => arch == "sm_100f",
         };
         if fits {
             return Ok(());
         }
         Err(Error::Unsupported {
-            what: format!("a plan for {} on {}", plan.arch, self.name),
+            what: format!("a plan for {arch} on {}", self.name),
             remedy: "make the plan with Cuda::plan or Plan::for_device",
         })
     }
@@ -173,17 +173,22 @@ impl Backend for Cuda {
         driver::encode_map(&self.name, map, address)
     }
 
-    fn launch(&mut self, module: &Module, plan: &Plan, parameters: &[u8]) -> Result<()> {
+    fn launch_kernel(
+        &mut self,
+        module: &Module,
+        shape: &LaunchShape,
+        parameters: &[u8],
+    ) -> Result<()> {
         self.enter()?;
-        self.check_arch(plan)?;
+        self.check_arch(shape.arch)?;
         let function = module
-            .get_function(plan.kernel)
-            .map_err(|error| failed(&self.name, format!("looking for {}", plan.kernel), error))?
+            .get_function(shape.kernel)
+            .map_err(|error| failed(&self.name, format!("looking for {}", shape.kernel), error))?
             .to_raw();
         // SAFETY: the module is live; the parameters are the plan's, for buffers of this backend.
         unsafe {
-            driver::allow_shared(&self.name, function, plan.dynamic_shared)?;
-            let shape = prepared::shape(plan);
+            driver::allow_shared(&self.name, function, shape.dynamic_shared)?;
+            let shape = prepared::shape(shape);
             driver::launch(&self.name, function, &shape, std::ptr::null_mut(), parameters)?;
         }
         CurrentContext::synchronize()

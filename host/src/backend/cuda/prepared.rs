@@ -12,7 +12,7 @@ use super::{Cuda, failed};
 use crate::error::{Error, Result};
 use crate::launch::Addresses;
 use crate::plan::tensor_map::Operand;
-use crate::plan::{Before, Plan, sm90};
+use crate::plan::{Before, LaunchShape, Plan, sm90};
 use crate::problem::{Problem, TENSOR_ALIGNMENT};
 use crate::ptx;
 
@@ -63,8 +63,8 @@ unsafe impl Send for Prepared {}
 // SAFETY: as above; the driver's launch may be called from several threads at once.
 unsafe impl Sync for Prepared {}
 
-pub(super) fn shape(plan: &Plan) -> driver::Shape {
-    let Plan { grid, block, cluster, dynamic_shared, .. } = *plan;
+pub(super) fn shape(shape: &LaunchShape) -> driver::Shape {
+    let LaunchShape { grid, block, cluster, dynamic_shared, .. } = *shape;
     driver::Shape { grid, block, cluster, shared_bytes: dynamic_shared, early: false }
 }
 
@@ -93,7 +93,7 @@ impl Cuda {
     /// not device memory, or in an allocation too small for its tensor; what the driver reports.
     pub fn pack_weights(&self, plan: &Plan, tensors: &Tensors) -> Result<PackedWeights> {
         self.enter()?;
-        self.check_arch(plan)?;
+        self.check_arch(plan.arch)?;
         let sizes = plan.problem.check()?;
         for (tensor, address, bytes) in [
             ("b1", tensors.b1, sizes.b),
@@ -122,7 +122,7 @@ impl Cuda {
         // SAFETY: the addresses were checked, and the call waits for the kernel's end.
         unsafe {
             let stream = std::ptr::null_mut();
-            driver::launch(&self.name, function, &shape(&packing), stream, &parameters)?;
+            driver::launch(&self.name, function, &shape(&packing.shape()), stream, &parameters)?;
         }
         CurrentContext::synchronize()
             .map_err(|error| failed(&self.name, "packing the weights", error))?;
@@ -187,7 +187,7 @@ impl Cuda {
         weights: Option<PackedWeights>,
     ) -> Result<Prepared> {
         self.enter()?;
-        self.check_arch(plan)?;
+        self.check_arch(plan.arch)?;
         check_tensors(plan, tensors, weights.is_some())?;
         let module = self.module(plan)?;
         let main = self.function(module, plan.kernel)?;
@@ -199,22 +199,9 @@ impl Cuda {
         };
         let or_null =
             |buffer: Option<&DeviceBuffer<u8>>| buffer.map_or(0, |b| b.as_device_ptr().as_raw());
-        let workspace_address = or_null(workspace.as_ref());
-        let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
-        for map in &plan.tensor_maps {
-            let address = match map.operand {
-                Operand::A => tensors.a,
-                Operand::B1 => tensors.b1,
-                Operand::B2 => tensors.b2,
-                Operand::ExpandedA => workspace_address,
-            };
-            encoded.extend(driver::encode_map(&self.name, map, address)?);
-        }
-        let maps = DeviceBuffer::from_slice(&encoded)
-            .map_err(|error| failed(&self.name, "allocating tensor maps", error))?;
-        let addresses = Addresses {
-            maps: maps.as_device_ptr().as_raw(),
-            workspace: workspace_address,
+        let mut addresses = Addresses {
+            maps: 0,
+            workspace: or_null(workspace.as_ref()),
             packed: or_null(weights.as_ref().map(|weights| &*weights.buffer)),
             a: tensors.a,
             sfa: tensors.sfa,
@@ -222,14 +209,26 @@ impl Cuda {
             sfb2: tensors.sfb2,
             c: tensors.c,
         };
+        let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
+        for map in &plan.tensor_maps {
+            let address = match map.operand {
+                Operand::A => addresses.mapped_a(plan),
+                Operand::B1 => tensors.b1,
+                Operand::B2 => tensors.b2,
+            };
+            encoded.extend(driver::encode_map(&self.name, map, address)?);
+        }
+        let maps = DeviceBuffer::from_slice(&encoded)
+            .map_err(|error| failed(&self.name, "allocating tensor maps", error))?;
+        addresses.maps = maps.as_device_ptr().as_raw();
         let early = plan.arch == sm90::ARCH;
         let mut launches = vec![];
         if let Some(first) = plan.first() {
-            let shape = driver::Shape { early, ..shape(&first) };
+            let shape = driver::Shape { early, ..shape(&first.shape()) };
             let function = self.function(module, first.kernel)?;
             launches.push((function, shape, plan.first_parameters(&addresses)));
         }
-        let main_shape = driver::Shape { early, ..shape(plan) };
+        let main_shape = driver::Shape { early, ..shape(&plan.shape()) };
         launches.push((main, main_shape, plan.parameters(&addresses)));
         let (device, plan) = (self.clone(), plan.clone());
         let (_maps, _workspace, _weights) = (maps, workspace, weights);
