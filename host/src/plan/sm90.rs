@@ -31,8 +31,8 @@ const DECODE_CYCLES: u64 = 30;
 /// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
 const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
 /// A row's stage of both weights in the kernels for few tokens: decoding; with 32 tokens the MMAs.
-const FEW_CYCLES_PER_ROW: u64 = 16;
-const FEW_CYCLES_PER_ROW_OF_32: u64 = 29;
+const FEW_CYCLES_PER_ROW: u64 = 8;
+const FEW_CYCLES_PER_ROW_OF_32: u64 = 12;
 /// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
 const LOAD_CYCLES_PER_ROW: u64 = 15;
 /// Exchange and epilogue, per token of the tile.
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 64, 1]));
         assert_eq!(b2, TensorMapSpec { operand: Operand::B2, ..b1 });
         let text = plan.to_string();
-        for part in ["split the K", "two warpgroups", "UINT8", "forced", "A in bf16"] {
+        for part in ["split the K", "8 warps that multiply", "UINT8", "forced", "A in bf16"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
     }
@@ -276,7 +276,7 @@ mod tests {
         let text = |result: Result<Plan>| result.unwrap_err().to_string();
         let problem = Problem::new(1, 8, 32);
         assert!(text(with_tile(&problem, [24, 64], 1, H200_SMS)).contains("24×64"));
-        assert!(text(with_tile(&problem, [8, 64], 2, H200_SMS)).contains("split = 2"));
+        assert!(text(with_tile(&problem, [8, 32], 2, H200_SMS)).contains("split = 2"));
         assert!(text(choose(&problem, 0)).contains("sm_count"));
         assert!(text(choose(&Problem::new(1, 8, 31), H200_SMS)).contains("K = 31"));
         let on = |capability| Plan::for_device(&problem, capability, 132);
