@@ -28,6 +28,13 @@ pub struct Addresses {
     pub c: u64,
 }
 
+impl Addresses {
+    /// What the plan's map of A describes: A, or what a kernel before has made of it.
+    pub fn mapped_a(&self, plan: &Plan) -> u64 {
+        if plan.before.is_some() { self.workspace } else { self.a }
+    }
+}
+
 impl Plan {
     /// The kernel's parameter space: the address of the maps; on Blackwell those of A's, B1's and B2's
     /// scales, on Hopper that of the packed weights; C; M, N, K, the row pitch of C, both alphas; on
@@ -132,10 +139,9 @@ pub fn dual_gemm<B: Backend>(
     let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
     for map in &plan.tensor_maps {
         let address = match map.operand {
-            Operand::A => addresses.a,
+            Operand::A => addresses.mapped_a(plan),
             Operand::B1 => backend.address(&b1),
             Operand::B2 => backend.address(&b2),
-            Operand::ExpandedA => addresses.workspace,
         };
         encoded.extend(backend.encode_map(map, address)?);
     }

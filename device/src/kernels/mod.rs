@@ -37,7 +37,7 @@ use crate::tile::packed_sm90::PACK_THREADS;
 use crate::tile::sm90::{
     EXPAND_K, EXPAND_ROW_THREADS, EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap,
 };
-use crate::tile::sm90_few::{FEW_WARPS, FewGeometry, FewSmemMap};
+use crate::tile::sm90_few::{FEW_ALL_WARPS, FewGeometry, FewSmemMap};
 use crate::tile::sm90_grouped::{
     GROUPED_EXPAND_THREADS, GroupedSm90Geometry, GroupedSm90SmemMap, TILE_ROWS,
 };
@@ -75,20 +75,6 @@ pub struct KernelDecl {
     pub stages: u32,
     /// Element type of C; none where the launch says it.
     pub output: Option<Output>,
-}
-
-/// Shared memory of an SM, and what of it every CTA takes beside its own.
-const SHARED_PER_SM: u32 = 228 << 10;
-const SHARED_PER_CTA: u32 = 1 << 10;
-
-impl KernelDecl {
-    /// CTAs that one SM's shared memory holds, where that is what limits them; becomes `.minnctapersm`.
-    pub const fn ctas_per_sm(&self) -> u32 {
-        match self.dynamic_shared {
-            0 => 1,
-            bytes => SHARED_PER_SM / (bytes + SHARED_PER_CTA),
-        }
-    }
 }
 
 const fn sm100(name: &'static str, tile_n: u32, output: Output) -> KernelDecl {
@@ -218,7 +204,7 @@ const fn sm90_few(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
     KernelDecl {
         name,
         arch: "sm_90a",
-        block: [32 * FEW_WARPS, 1, 1],
+        block: [32 * FEW_ALL_WARPS, 1, 1],
         // The launch chooses.
         cluster: [1, 1, 1],
         dynamic_shared: FewSmemMap::new(geometry).dynamic_bytes(),

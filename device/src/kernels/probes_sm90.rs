@@ -2,7 +2,9 @@
 
 use super::probe::{keep, probes};
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
-use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, mma, sreg, sync, wgmma};
+use crate::ptx::{
+    SharedAddr, cluster, control, math, mbarrier, memory, mma, sreg, sync, tma, wgmma,
+};
 
 probes! {
     probe_cluster_ctarank(out: *mut u32) keep(out, cluster::cluster_ctarank());
@@ -26,6 +28,9 @@ probes! {
         keep(d, mma::mma_m16n8k16_f16([a; 4], [b; 2], [c; 4]));
     probe_mma_m16n8k16_bf16(d: *mut [f32; 4], a: u32, b: u32, c: f32)
         keep(d, mma::mma_m16n8k16_bf16([a; 4], [b; 2], [c; 4]));
+    probe_prefetch_global_l2(at: u64) memory::prefetch_global_l2(at);
+    probe_cp_async_bulk_prefetch_tensor_3d(map: u64, x: u32, y: u32, z: u32)
+        tma::cp_async_bulk_prefetch_tensor_3d(map, [x, y, z]);
     probe_setmaxnreg_dec() control::setmaxnreg_dec::<40>();
     probe_setmaxnreg_inc() control::setmaxnreg_inc::<232>();
     probe_griddepcontrol_wait() control::griddepcontrol_wait();

@@ -12,7 +12,9 @@
 
 use crate::decode::{expand_scale, expand_word};
 use crate::ptx::control::{griddepcontrol_launch_dependents, griddepcontrol_wait};
-use crate::ptx::memory::{ld_global_nc_b32, ld_global_nc_v2_b32, st_global_v4_b32};
+use crate::ptx::memory::{
+    ld_global_nc_b32, ld_global_nc_v2_b32, prefetch_global_l2, st_global_v4_b32,
+};
 use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, tid_x};
 use crate::tile::geometry::SCALE_ATOM_BYTES;
 use crate::tile::scale_layout::atom_offset;
@@ -39,6 +41,11 @@ pub unsafe extern "ptx-kernel" fn nvfp4_dual_gemm_sm90_expand(
     // SAFETY: inside the tensors; the elements are this thread's alone.
     unsafe {
         griddepcontrol_launch_dependents();
+        if at < k {
+            // A hint, not a read: what is written later is what will be read.
+            prefetch_global_l2(a + element / 2);
+            prefetch_global_l2(scales);
+        }
         griddepcontrol_wait();
         if at >= k {
             return;

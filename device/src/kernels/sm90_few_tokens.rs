@@ -8,21 +8,18 @@
 //!           C [L, M, N]: f16 or bf16, rows `ldc` elements apart
 //!           M ≥ 1, N % 8 = 0, K % 32 = 0, all pointers multiples of 16: checked by the host's plan
 //! Grid      x: tiles of 32 or 64 columns, each by all CTAs of one cluster, which split K; y: tiles along
-//!           M; z: batches. CTAs beyond N only hold a place on an SM
-//! Roles     sixteen warps multiply; two of each team also ask for its weights and for its tokens
-//! Barriers  --weights_arrived[stage]--> all warps of the stage's team
-//!           --tokens_arrived[stage]---> the same
-//!           <--stage_free[stage]------- to the two that ask
+//!           M; z: batches
+//! Roles     sixteen consumer warps | one producer warp for weights, one for tokens
+//! Barriers  producers --weights_arrived[stage]--> consumers of the stage's team
+//!                     --tokens_arrived[stage]--->
+//!                     <--stage_free[stage]-------
 //! ```
 //!
 //! Such a product is bound by the weights' bytes, and then by the instructions that decode them. So the
 //! MMA is the warp's own, without a warpgroup's fences: the weights are its A operand, decoded from one
-//! word a fragment, the tokens its B operand. Weights do not depend on the kernel before this one, so the
-//! ring is filled with them at once; tokens follow when that kernel has ended.
-//!
-//! Two CTAs with 32 columns fit an SM: one of this launch, and one of the next, which fills its ring
-//! meanwhile. For that the grid has as many CTAs as there are SMs: with fewer, a place would stay free
-//! that two CTAs of the next launch could share, and the imbalance would be handed on.
+//! word a fragment, the tokens its B operand. A warp loads the words of its next stage before it
+//! multiplies this one. Weights do not depend on the kernel before this one, so the ring
+//! fills with them at once; tokens follow when that kernel has ended.
 //!
 //! The tensor core cuts sums off. With 8 tokens, every quarter of a stage therefore starts from zero, and
 //! is added to the sum in f32 by an ordinary addition; for more that many registers are not there, and
@@ -47,13 +44,15 @@ use crate::ptx::mbarrier::{mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_
 use crate::ptx::memory::{ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32};
 use crate::ptx::mma::{ldmatrix_x4, mma_m16n8k16_bf16, mma_m16n8k16_f16};
 use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, dyn_smem, elect_sync, shfl_sync_idx, tid_x};
-use crate::ptx::sync::{bar_sync_all, bar_warp_sync, fence_mbarrier_init};
-use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d, prefetch_tensormap};
+use crate::ptx::sync::{bar_sync, bar_sync_all, bar_warp_sync, fence_mbarrier_init};
+use crate::ptx::tma::{
+    cp_async_bulk, cp_async_bulk_prefetch_tensor_3d, cp_async_bulk_tensor_3d, prefetch_tensormap,
+};
 use crate::tile::packed_sm90::{
     CHUNK_BYTES, CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTERS, SCALES_OF_B2, STAGE_K,
     chunk_offset, codes_at, scales_at,
 };
-use crate::tile::sm90_few::{FEW_WARPS, FREED_LATER, FewGeometry, FewSmemMap};
+use crate::tile::sm90_few::{FEW_WARPS, FewGeometry, FewSmemMap};
 use crate::tile::smem_map::SMEM_ALIGN;
 
 /// What the host passes, as the entry points list it. Device addresses are generic.
@@ -74,10 +73,29 @@ struct Arguments {
     flags: u32,
 }
 
-/// Threads per CTA.
-const THREADS: u32 = 32 * FEW_WARPS;
+/// Threads that multiply.
+const CONSUMERS: u32 = 32 * FEW_WARPS;
+/// The named barrier of the consumers.
+const CONSUMER_BARRIER: u32 = 1;
 /// Bytes along K of one box of A: a row of the 128B swizzle.
 const BOX_BYTES: u32 = 128;
+
+/// Where a lane's operands lie within a stage.
+struct Places {
+    lane: u32,
+    codes: u32,
+    scales: u32,
+    /// The lane's row of the four matrices of `ldmatrix`, in the tokens: two steps of 16 along K, two
+    /// halves each; then the other two steps.
+    low: u32,
+    high: u32,
+}
+
+/// A lane's words of a stage, of B1 and B2.
+struct Words {
+    codes: [[u32; 4]; 2],
+    scales: [[u32; 2]; 2],
+}
 
 /// The tile that this CTA computes a share of, and where its parts lie. `N` is the tokens' 8s.
 struct Tile<const T: u32, const N: usize, const R: u32, const STAGES: u32> {
@@ -104,6 +122,8 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
     const TEAMS: u32 = Self::GEOMETRY.teams();
     /// Whether every quarter of a stage starts from zero: where registers allow it.
     const FRESH: bool = T == 8;
+    /// Whether all tokens of a stage are loaded at once, and its place freed early: likewise.
+    const AT_ONCE: bool = T <= 16;
 
     #[inline(always)]
     fn weights(&self, stage: u32) -> SharedAddr {
@@ -185,20 +205,47 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         }
     }
 
-    /// Fills the ring for the first time; one thread.
+    /// One producer's work: keeps the ring full of weights, with some of them on their way at any time.
     #[inline(always)]
-    unsafe fn fill(&self) {
+    unsafe fn produce_weights(&self) {
         let [first, last] = self.k_tiles;
-        let stages = if last - first < STAGES { last - first } else { STAGES };
-        // SAFETY: every stage is free.
+        let in_flight = const { FewGeometry::new(T, R).in_flight };
+        // SAFETY: a stage is written only when the consumers have freed it.
         unsafe {
-            for stage in 0..stages {
-                self.load_weights(stage, first + stage);
+            let mut ring = RingPosition::<STAGES>::start();
+            let mut arriving = ring;
+            for k_tile in first..last {
+                if k_tile - first >= in_flight {
+                    wait(self.weights_arrived(arriving.stage()), arriving.filled());
+                    arriving.advance();
+                }
+                wait(self.stage_free(ring.stage()), ring.freed());
+                self.load_weights(ring.stage(), k_tile);
+                ring.advance();
+            }
+        }
+    }
+
+    /// The other producer's work: the tokens, once the kernel before has ended.
+    #[inline(always)]
+    unsafe fn produce_tokens(&self) {
+        let [first, last] = self.k_tiles;
+        // SAFETY: as for the weights.
+        unsafe {
+            // Each CTA hints at a piece of A, which all will want at once. A hint is not a read: what is
+            // written later is what will arrive.
+            let piece = ctaid_x() * BOX_BYTES;
+            if self.args.flags & crate::kernels::SM90_FLAG_A16 != 0 && piece < 2 * self.args.k {
+                let at = [piece, self.row, self.batch];
+                cp_async_bulk_prefetch_tensor_3d(self.args.map, at);
             }
             // A may be the work of the kernel before, and C still its operand.
             griddepcontrol_wait();
-            for stage in 0..stages {
-                self.load_tokens(stage, first + stage);
+            let mut ring = RingPosition::<STAGES>::start();
+            for k_tile in first..last {
+                wait(self.stage_free(ring.stage()), ring.freed());
+                self.load_tokens(ring.stage(), k_tile);
+                ring.advance();
             }
         }
     }
@@ -237,6 +284,91 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         }
     }
 
+    /// Loads a warp's words of a stage, if there is one.
+    #[inline(always)]
+    unsafe fn words(&self, ring: RingPosition<STAGES>, exists: bool, at: &Places) -> Words {
+        if !exists {
+            return Words { codes: [[0; 4]; 2], scales: [[0; 2]; 2] };
+        }
+        // SAFETY: the stage is read between its arrival and the warp's at `stage_free`.
+        unsafe {
+            wait(self.weights_arrived(ring.stage()), ring.filled());
+            let base = self.weights(ring.stage());
+            Words {
+                codes: [
+                    ld_shared_v4_b32(base.offset(at.codes)),
+                    ld_shared_v4_b32(base.offset(at.codes + CODES_OF_B2)),
+                ],
+                scales: [
+                    ld_shared_v2_b32(base.offset(at.scales)),
+                    ld_shared_v2_b32(base.offset(at.scales + SCALES_OF_B2)),
+                ],
+            }
+        }
+    }
+
+    /// Says that the warp has read its part of a stage.
+    #[inline(always)]
+    unsafe fn free(&self, ring: RingPosition<STAGES>, at: &Places) {
+        // SAFETY: every warp of the team says it once.
+        unsafe {
+            bar_warp_sync();
+            if at.lane == 0 {
+                mbarrier_arrive(self.stage_free(ring.stage()));
+            }
+        }
+    }
+
+    /// Multiplies a stage's words with its tokens. What the stage before has left in
+    /// `fresh` is added to the sums first.
+    #[inline(always)]
+    unsafe fn multiply_stage(
+        &self,
+        sums: &mut [[[f32; 4]; N]; 2],
+        fresh: &mut [[[f32; 4]; N]; 2],
+        words: &Words,
+        ring: RingPosition<STAGES>,
+        at: &Places,
+    ) {
+        let Words { codes: [wg, wu], scales: [sg, su] } = *words;
+        // SAFETY: as for the words; the warp is converged.
+        unsafe {
+            wait(self.tokens_arrived(ring.stage()), ring.filled());
+            let tokens = self.tokens(ring.stage());
+            let mut low = [[0u32; 4]; N];
+            let mut high = [[0u32; 4]; N];
+            for i in 0..N {
+                low[i] = ldmatrix_x4(tokens.offset(at.low + 1024 * i as u32));
+            }
+            if Self::AT_ONCE {
+                for i in 0..N {
+                    high[i] = ldmatrix_x4(tokens.offset(at.high + 1024 * i as u32));
+                }
+                self.free(ring, at);
+            }
+            if Self::FRESH {
+                for i in 0..N {
+                    for j in 0..4 {
+                        sums[0][i][j] += fresh[0][i][j];
+                        sums[1][i][j] += fresh[1][i][j];
+                    }
+                }
+                *fresh = [[[0f32; 4]; N]; 2];
+            }
+            let [gate, up] = if Self::FRESH { fresh } else { sums };
+            self.step::<false>(gate, up, [wg[0], wu[0]], [sg[0], su[0]], &low);
+            self.step::<true>(gate, up, [wg[1], wu[1]], [sg[0], su[0]], &low);
+            if !Self::AT_ONCE {
+                for i in 0..N {
+                    high[i] = ldmatrix_x4(tokens.offset(at.high + 1024 * i as u32));
+                }
+                self.free(ring, at);
+            }
+            self.step::<false>(gate, up, [wg[2], wu[2]], [sg[1], su[1]], &high);
+            self.step::<true>(gate, up, [wg[3], wu[3]], [sg[1], su[1]], &high);
+        }
+    }
+
     /// A warp's work: multiplies its quarter of its team's stages of this CTA's share of K, and puts the
     /// sums into the exchange.
     #[inline(always)]
@@ -245,93 +377,63 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         let (g, t) = (lane / 4, lane % 4);
         let (piece, part) = (warp % (R / PIECE_ROWS), warp / (R / PIECE_ROWS));
         let (quarter, team) = (part % QUARTERS, part / QUARTERS);
-        let in_team = warp % Self::GEOMETRY.team_warps();
         let chunk = piece / PIECES * CHUNK_BYTES;
-        let codes = chunk + codes_at(piece % PIECES, quarter) + 16 * lane;
-        let scales = chunk + scales_at(piece % PIECES, quarter) + 8 * g;
-        // The lane's row of the four matrices of `ldmatrix`: two steps of 16 along K, two halves each.
         let rows = quarter * Self::GEOMETRY.quarter_bytes() + lane % 8 * 128;
-        let low = rows + ((lane / 8) ^ (lane % 8)) * 16;
-        let high = rows + ((lane / 8 + 4) ^ (lane % 8)) * 16;
-        let mut gate = [[0f32; 4]; N];
-        let mut up = [[0f32; 4]; N];
+        let at = Places {
+            lane,
+            codes: chunk + codes_at(piece % PIECES, quarter) + 16 * lane,
+            scales: chunk + scales_at(piece % PIECES, quarter) + 8 * g,
+            low: rows + ((lane / 8) ^ (lane % 8)) * 16,
+            high: rows + ((lane / 8 + 4) ^ (lane % 8)) * 16,
+        };
+        let mut sums = [[[0f32; 4]; N]; 2];
+        let mut fresh = [[[0f32; 4]; N]; 2];
         let [first, last] = self.k_tiles;
-        // SAFETY: a stage is read between its arrivals and the arrival at `stage_free`.
+        // SAFETY: every stage is waited for, and freed once.
         unsafe {
             let mut ring = RingPosition::<STAGES>::start();
-            // The stage whose place is filled again next.
-            let mut freed = ring;
             if team == 1 {
                 ring.advance();
-                freed.advance();
             }
             let mut k_tile = first + team;
+            let mut words = self.words(ring, k_tile < last, &at);
             while k_tile < last {
-                if in_team < 2 && lane == 0 && k_tile >= first + FREED_LATER {
-                    let again = k_tile - FREED_LATER + STAGES;
-                    if again < last {
-                        wait(self.stage_free(freed.stage()), freed.filled());
-                        if in_team == 0 {
-                            self.load_weights(freed.stage(), again);
-                        } else {
-                            self.load_tokens(freed.stage(), again);
-                        }
-                    }
-                    for _ in 0..Self::TEAMS {
-                        freed.advance();
-                    }
+                let next = self.after(ring);
+                let exists = k_tile + Self::TEAMS < last;
+                let next_words = self.words(next, exists, &at);
+                self.multiply_stage(&mut sums, &mut fresh, &words, ring, &at);
+                ring = self.after(next);
+                words = self.words(ring, k_tile + 2 * Self::TEAMS < last, &at);
+                if exists {
+                    self.multiply_stage(&mut sums, &mut fresh, &next_words, next, &at);
                 }
-                bar_warp_sync();
-                wait(self.weights_arrived(ring.stage()), ring.filled());
-                let base = self.weights(ring.stage());
-                let wg = ld_shared_v4_b32(base.offset(codes));
-                let wu = ld_shared_v4_b32(base.offset(codes + CODES_OF_B2));
-                let sg = ld_shared_v2_b32(base.offset(scales));
-                let su = ld_shared_v2_b32(base.offset(scales + SCALES_OF_B2));
-                wait(self.tokens_arrived(ring.stage()), ring.filled());
-                let tokens = self.tokens(ring.stage());
-                let mut b = [[0u32; 4]; N];
+                k_tile += 2 * Self::TEAMS;
+            }
+            if Self::FRESH {
                 for i in 0..N {
-                    b[i] = ldmatrix_x4(tokens.offset(low + 1024 * i as u32));
-                }
-                let (mut dg, mut du) = (gate, up);
-                if Self::FRESH {
-                    (dg, du) = ([[0f32; 4]; N], [[0f32; 4]; N]);
-                }
-                self.step::<false>(&mut dg, &mut du, [wg[0], wu[0]], [sg[0], su[0]], &b);
-                self.step::<true>(&mut dg, &mut du, [wg[1], wu[1]], [sg[0], su[0]], &b);
-                for i in 0..N {
-                    b[i] = ldmatrix_x4(tokens.offset(high + 1024 * i as u32));
-                }
-                bar_warp_sync();
-                if lane == 0 {
-                    mbarrier_arrive(self.stage_free(ring.stage()));
-                }
-                self.step::<false>(&mut dg, &mut du, [wg[2], wu[2]], [sg[1], su[1]], &b);
-                self.step::<true>(&mut dg, &mut du, [wg[3], wu[3]], [sg[1], su[1]], &b);
-                if Self::FRESH {
-                    for i in 0..N {
-                        for j in 0..4 {
-                            gate[i][j] += dg[i][j];
-                            up[i][j] += du[i][j];
-                        }
+                    for j in 0..4 {
+                        sums[0][i][j] += fresh[0][i][j];
+                        sums[1][i][j] += fresh[1][i][j];
                     }
-                } else {
-                    (gate, up) = (dg, du);
                 }
-                for _ in 0..Self::TEAMS {
-                    ring.advance();
-                }
-                k_tile += Self::TEAMS;
             }
             // Everyone's operands have been read: their memory becomes the exchange's.
             bar_warp_sync();
-            bar_sync_all();
+            bar_sync::<CONSUMER_BARRIER, CONSUMERS>();
             let to = self.smem.offset(part * 2 * Self::GEOMETRY.exchange_bytes());
             let to = to.offset(4 * (2 * t * Self::PITCH + PIECE_ROWS * piece + g));
-            self.exchange(to, &gate);
-            self.exchange(to.offset(Self::GEOMETRY.exchange_bytes()), &up);
+            self.exchange(to, &sums[0]);
+            self.exchange(to.offset(Self::GEOMETRY.exchange_bytes()), &sums[1]);
         }
+    }
+
+    /// The team's next stage.
+    #[inline(always)]
+    fn after(&self, mut ring: RingPosition<STAGES>) -> RingPosition<STAGES> {
+        for _ in 0..Self::TEAMS {
+            ring.advance();
+        }
+        ring
     }
 
     /// Writes a thread's accumulators to the exchange, `[token][row]`.
@@ -375,11 +477,11 @@ impl<const T: u32, const N: usize, const R: u32, const STAGES: u32> Tile<T, N, R
         };
         let sixteen_bit = flags & crate::kernels::SM90_FLAG_A16 != 0;
         let unit = if sixteen_bit { DECODED_UNIT } else { DECODED_UNIT * DECODED_UNIT };
-        let mut pair = self.rank * THREADS + tid_x();
+        let mut pair = self.rank * CONSUMERS + tid_x();
         while pair < T * (R / 2) {
             let (token, columns) = (pair / (R / 2), pair % (R / 2) * 2);
             let (row, column) = (self.row + token, self.column + columns);
-            pair += self.ranks * THREADS;
+            pair += self.ranks * CONSUMERS;
             // N is a multiple of 8, so both columns are inside C or both outside.
             if row >= m || column >= n {
                 continue;
@@ -436,15 +538,9 @@ unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
         smem: dyn_smem().align_up(SMEM_ALIGN),
     };
     let warp = shfl_sync_idx(tid_x() / 32, 0);
-    // SAFETY: every warp keeps to its side of the barriers; see the methods.
+    // SAFETY: each role keeps to its side of the barriers; see the methods.
     unsafe {
-        if tile.column >= args.n {
-            // Nothing to do but to keep others from this place until the kernel before has left its own.
-            griddepcontrol_launch_dependents();
-            griddepcontrol_wait();
-            return;
-        }
-        if warp == 0 && elect_sync() {
+        if warp == FEW_WARPS && elect_sync() {
             prefetch_tensormap(args.map);
             tile.init_barriers();
         }
@@ -452,13 +548,21 @@ unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
         bar_sync_all();
         // The next kernel may get ready: it waits for this one's end before it writes.
         griddepcontrol_launch_dependents();
-        if warp == 0 && elect_sync() {
-            tile.fill();
+        if warp >= FEW_WARPS {
+            if elect_sync() {
+                if warp == FEW_WARPS {
+                    tile.produce_weights();
+                } else {
+                    tile.produce_tokens();
+                }
+            }
+            bar_warp_sync();
+            tile.exchanged();
+        } else {
+            tile.multiply(warp);
+            tile.exchanged();
+            tile.store_c();
         }
-        bar_warp_sync();
-        tile.multiply(warp);
-        tile.exchanged();
-        tile.store_c();
         // No CTA ends while another may read its shared memory.
         if ranks > 1 {
             // Lanes have had different shares of C.
@@ -489,12 +593,12 @@ macro_rules! entry_points {
 }
 
 entry_points! {
-    nvfp4_dual_gemm_sm90_8x32_f16: 8 tokens, 32 rows, 8 stages, F16;
-    nvfp4_dual_gemm_sm90_16x32_f16: 16 tokens, 32 rows, 6 stages, F16;
+    nvfp4_dual_gemm_sm90_8x32_f16: 8 tokens, 32 rows, 16 stages, F16;
+    nvfp4_dual_gemm_sm90_16x32_f16: 16 tokens, 32 rows, 12 stages, F16;
     nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 64 rows, 8 stages, F16;
     nvfp4_dual_gemm_sm90_32x64_f16: 32 tokens, 64 rows, 6 stages, F16;
-    nvfp4_dual_gemm_sm90_8x32_bf16: 8 tokens, 32 rows, 8 stages, Bf16;
-    nvfp4_dual_gemm_sm90_16x32_bf16: 16 tokens, 32 rows, 6 stages, Bf16;
+    nvfp4_dual_gemm_sm90_8x32_bf16: 8 tokens, 32 rows, 16 stages, Bf16;
+    nvfp4_dual_gemm_sm90_16x32_bf16: 16 tokens, 32 rows, 12 stages, Bf16;
     nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 64 rows, 8 stages, Bf16;
     nvfp4_dual_gemm_sm90_32x64_bf16: 32 tokens, 64 rows, 6 stages, Bf16;
 }

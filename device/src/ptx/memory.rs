@@ -199,3 +199,16 @@ pub unsafe fn ld_global_nc_v2_b32(addr: u64) -> [u32; 2] {
     }
     d
 }
+
+/// Brings the line at `addr` into L2, perhaps.
+///
+/// PTX: `prefetch.global.L2 [addr];`
+/// Runs on: any thread. Completes: unobservably.
+///
+/// # Safety
+/// `addr` lies in an allocation of global memory.
+#[inline(always)]
+pub unsafe fn prefetch_global_l2(addr: u64) {
+    // SAFETY: the caller's.
+    unsafe { asm!("prefetch.global.L2 [{0}];", in(reg64) addr) };
+}

@@ -8,8 +8,10 @@ use super::geometry::MAX_DYNAMIC_SHARED;
 use super::packed_sm90::{CHUNK_BYTES, CHUNK_ROWS, PIECE_ROWS, QUARTER_K, QUARTERS, STAGE_K};
 use super::smem_map::SMEM_ALIGN;
 
-/// Warps per CTA.
+/// Warps that multiply.
 pub const FEW_WARPS: u32 = 16;
+/// All warps: one more asks for weights, one for tokens.
+pub const FEW_ALL_WARPS: u32 = FEW_WARPS + 2;
 
 /// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,23 +22,27 @@ pub struct FewGeometry {
     pub rows: u32,
     /// Depth of the ring.
     pub stages: u32,
+    /// Stages of weights on their way at once.
+    pub in_flight: u32,
 }
 
 impl FewGeometry {
-    /// The geometry of a tile, with as many stages as shared memory holds. Of tiles of 32 rows two fit
-    /// an SM, so that a kernel fetches weights while the one before it still computes.
+    /// The geometry of a tile, with as many stages as shared memory holds.
     ///
     /// # Panics
     /// At compile time, for a tile that no kernel is written for.
     pub const fn new(tokens: u32, rows: u32) -> Self {
         let stages = match (tokens, rows) {
-            (8, 32) => 8,
-            (16, 32) => 6,
+            (8, 32) => 16,
+            (16, 32) => 12,
             (16, 64) => 8,
             (32, 64) => 6,
             _ => panic!("no kernel for few tokens has this tile"),
         };
-        FewGeometry { tokens, rows, stages }
+        // About 50 KB: what the memory's bandwidth needs to hide its latency. More would only make
+        // everyone else's loads wait, the kernel's before this one and those of the tokens.
+        let in_flight = if rows == 32 { 5 } else { 3 };
+        FewGeometry { tokens, rows, stages, in_flight }
     }
 
     /// Warps of a team: those that share a stage.
@@ -86,10 +92,6 @@ impl FewGeometry {
     }
 }
 
-/// Stages that lie between the one that a warp multiplies and the youngest whose place it fills again:
-/// the other warps are surely done with that one.
-pub const FREED_LATER: u32 = 2;
-
 /// Where everything lies, in bytes from the aligned base. A stage has its weights first, then its
 /// tokens. The exchange of accumulators reuses the ring: for each part gate, then up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl FewSmemMap {
         assert!(g.weight_bytes().is_multiple_of(SMEM_ALIGN));
         assert!(g.quarter_bytes().is_multiple_of(SMEM_ALIGN));
         assert!(g.parts() * 2 * g.exchange_bytes() <= ring);
-        assert!(g.stages.is_multiple_of(g.teams()) && g.stages > FREED_LATER);
+        assert!(g.stages.is_multiple_of(g.teams()));
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
         FewSmemMap { weights_arrived, tokens_arrived, stage_free, total }
     }

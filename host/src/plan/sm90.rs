@@ -30,6 +30,9 @@ const FIXED_CYCLES: u64 = 6_000;
 const DECODE_CYCLES: u64 = 30;
 /// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
 const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
+/// A row's stage of both weights in the kernels for few tokens: decoding; with 32 tokens the MMAs.
+const FEW_CYCLES_PER_ROW: u64 = 8;
+const FEW_CYCLES_PER_ROW_OF_32: u64 = 12;
 /// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
 const LOAD_CYCLES_PER_ROW: u64 = 15;
 /// Exchange and epilogue, per token of the tile.
@@ -120,8 +123,7 @@ fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result
     let expanded = activations == ActivationType::Nvfp4;
     let packed = tokens <= 32;
     let tensor_maps = if packed {
-        let operand = if expanded { Operand::ExpandedA } else { Operand::A };
-        vec![TensorMapSpec::sixteen_bit(operand, k, m, l, tokens)]
+        vec![TensorMapSpec::sixteen_bit_a(k, m, l, tokens)]
     } else {
         [Operand::B1, Operand::B2]
             .map(|operand| TensorMapSpec::e2m1_bytes(operand, k, n, l, kernel.tile_n))
@@ -130,12 +132,7 @@ fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result
     for map in &tensor_maps {
         map.check()?;
     }
-    let mut grid = grid(problem, kernel, split)?;
-    // Where two CTAs fit an SM, the second place is for the next launch: see the kernel.
-    let alone = grid[1] == 1 && grid[2] == 1 && split == 1 && kernel.ctas_per_sm() == 2;
-    if alone && grid[0] < sm_count && grid[0] > sm_count / 2 {
-        grid[0] = sm_count;
-    }
+    let grid = grid(problem, kernel, split)?;
     // Each dimension is at most 2^31 − 1.
     let pack = packed.then(|| Before {
         kernel: SM90_PACK_WEIGHTS.name,
@@ -220,7 +217,11 @@ fn estimate(problem: &Problem, [tokens, rows]: [u32; 2], split: u32, sm_count: u
     let waves = tiles.div_ceil(at_once);
     let stages = u64::from(k_tiles(problem).div_ceil(split));
     let mmas = u64::from(rows / 4);
-    let mma = mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128);
+    let mma = match tokens {
+        ..=16 => FEW_CYCLES_PER_ROW * u64::from(rows),
+        17..=32 => FEW_CYCLES_PER_ROW_OF_32 * u64::from(rows),
+        _ => mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128),
+    };
     // Fewer busy SMs have more of the memory's bandwidth each.
     let busy = tiles.min(at_once) * u64::from(split);
     let load = LOAD_CYCLES_PER_ROW * u64::from(rows) * busy / u64::from(sm_count);
@@ -238,8 +239,8 @@ mod tests {
     #[test]
     fn tiles_fit_the_tokens_and_splits_fill_the_device() {
         for (m, tokens, split) in [
-            (1, 8, 2),
-            (16, 16, 2),
+            (1, 8, 1),
+            (16, 16, 1),
             (32, 32, 2),
             (64, 64, 2),
             (128, 64, 1),
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 64, 1]));
         assert_eq!(b2, TensorMapSpec { operand: Operand::B2, ..b1 });
         let text = plan.to_string();
-        for part in ["split the K", "two warpgroups", "UINT8", "forced", "A in bf16"] {
+        for part in ["split the K", "8 warps that multiply", "UINT8", "forced", "A in bf16"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
     }
@@ -275,7 +276,7 @@ mod tests {
         let text = |result: Result<Plan>| result.unwrap_err().to_string();
         let problem = Problem::new(1, 8, 32);
         assert!(text(with_tile(&problem, [24, 64], 1, H200_SMS)).contains("24×64"));
-        assert!(text(with_tile(&problem, [8, 64], 2, H200_SMS)).contains("split = 2"));
+        assert!(text(with_tile(&problem, [8, 32], 2, H200_SMS)).contains("split = 2"));
         assert!(text(choose(&problem, 0)).contains("sm_count"));
         assert!(text(choose(&Problem::new(1, 8, 31), H200_SMS)).contains("K = 31"));
         let on = |capability| Plan::for_device(&problem, capability, 132);

@@ -17,18 +17,15 @@ pub enum Operand {
     B1,
     /// B2, the up projection's weights.
     B2,
-    /// A as f16, which a kernel before this one has made of NVFP4.
-    ExpandedA,
 }
 
 impl Operand {
-    /// `A`, `B1`, `B2` or `A as f16`.
+    /// `A`, `B1` or `B2`.
     pub fn name(self) -> &'static str {
         match self {
             Operand::A => "A",
             Operand::B1 => "B1",
             Operand::B2 => "B2",
-            Operand::ExpandedA => "A as f16",
         }
     }
 }
@@ -225,15 +222,9 @@ impl TensorMapSpec {
         }
     }
 
-    /// The map of 16-bit activations as bytes: boxes of `box_rows` rows × 64 elements along K.
-    pub fn sixteen_bit(
-        operand: Operand,
-        k: usize,
-        rows: usize,
-        batches: usize,
-        box_rows: u32,
-    ) -> Self {
-        Self::e2m1_bytes(operand, 4 * k, rows, batches, box_rows)
+    /// The map of A in 16 bits, as bytes: boxes of `box_rows` rows × 64 elements along K.
+    pub fn sixteen_bit_a(k: usize, rows: usize, batches: usize, box_rows: u32) -> Self {
+        Self::e2m1_bytes(Operand::A, 4 * k, rows, batches, box_rows)
     }
 
     /// Bytes that one box brings to shared memory, and adds to the barrier's count, also where it

@@ -98,8 +98,7 @@ pub fn only_probes(ptx: &str) -> String {
 /// The directives of a kernel, each with its values.
 fn directives(kernel: &KernelDecl) -> Vec<(&'static str, String)> {
     let list = |[x, y, z]: [u32; 3]| format!("{x}, {y}, {z}");
-    let mut directives =
-        vec![(".maxntid", list(kernel.block)), (".minnctapersm", kernel.ctas_per_sm().to_string())];
+    let mut directives = vec![(".maxntid", list(kernel.block)), (".minnctapersm", "1".to_owned())];
     if kernel.cluster != [1, 1, 1] {
         directives.push((".reqnctapercluster", list(kernel.cluster)));
     }

@@ -199,22 +199,9 @@ impl Cuda {
         };
         let or_null =
             |buffer: Option<&DeviceBuffer<u8>>| buffer.map_or(0, |b| b.as_device_ptr().as_raw());
-        let workspace_address = or_null(workspace.as_ref());
-        let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
-        for map in &plan.tensor_maps {
-            let address = match map.operand {
-                Operand::A => tensors.a,
-                Operand::B1 => tensors.b1,
-                Operand::B2 => tensors.b2,
-                Operand::ExpandedA => workspace_address,
-            };
-            encoded.extend(driver::encode_map(&self.name, map, address)?);
-        }
-        let maps = DeviceBuffer::from_slice(&encoded)
-            .map_err(|error| failed(&self.name, "allocating tensor maps", error))?;
-        let addresses = Addresses {
-            maps: maps.as_device_ptr().as_raw(),
-            workspace: workspace_address,
+        let mut addresses = Addresses {
+            maps: 0,
+            workspace: or_null(workspace.as_ref()),
             packed: or_null(weights.as_ref().map(|weights| &*weights.buffer)),
             a: tensors.a,
             sfa: tensors.sfa,
@@ -222,6 +209,18 @@ impl Cuda {
             sfb2: tensors.sfb2,
             c: tensors.c,
         };
+        let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
+        for map in &plan.tensor_maps {
+            let address = match map.operand {
+                Operand::A => addresses.mapped_a(plan),
+                Operand::B1 => tensors.b1,
+                Operand::B2 => tensors.b2,
+            };
+            encoded.extend(driver::encode_map(&self.name, map, address)?);
+        }
+        let maps = DeviceBuffer::from_slice(&encoded)
+            .map_err(|error| failed(&self.name, "allocating tensor maps", error))?;
+        addresses.maps = maps.as_device_ptr().as_raw();
         let early = plan.arch == sm90::ARCH;
         let mut launches = vec![];
         if let Some(first) = plan.first() {
