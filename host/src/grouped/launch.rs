@@ -81,8 +81,7 @@ impl GroupedPlan {
                 let record = i / self.maps_per_record();
                 let at = &groups[self.order.get(record).copied().unwrap_or(0)];
                 let address = match map.operand {
-                    // Blackwell's kernels take A as it is.
-                    Operand::A | Operand::ExpandedA => at.a,
+                    Operand::A => at.a,
                     Operand::B1 => at.b1,
                     Operand::B2 => at.b2,
                 };

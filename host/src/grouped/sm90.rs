@@ -18,7 +18,7 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::plan::LaunchShape;
 use crate::plan::sm90::ARCH;
-use crate::plan::tensor_map::{Operand, TENSOR_MAP_BYTES, TensorMapSpec};
+use crate::plan::tensor_map::{TENSOR_MAP_BYTES, TensorMapSpec};
 use crate::problem::OutputType;
 
 /// Finding a tile, and exchanging and storing its sums.
@@ -188,7 +188,7 @@ impl HopperPlan {
     fn tensor_maps(&self) -> Vec<TensorMapSpec> {
         let map = |r: &Record| {
             let Group { m, k, l, .. } = r.group;
-            TensorMapSpec::sixteen_bit(Operand::ExpandedA, k, m, l, self.tokens)
+            TensorMapSpec::sixteen_bit_a(k, m, l, self.tokens)
         };
         self.records.iter().map(map).collect()
     }
