@@ -19,10 +19,7 @@ probes! {
         keep(out, cluster::ld_shared_cluster_v2_f32(SharedAddr(at)));
     probe_unpack_b32(out: *mut [u16; 2], a: u32) keep(out, math::unpack_b32(a));
     probe_pack_b32(out: *mut u32, a: u16, b: u16) keep(out, math::pack_b32(a, b));
-    probe_ld_global_nc_v2_b32(out: *mut [u32; 2], at: u64)
-        keep(out, memory::ld_global_nc_v2_b32(at));
     probe_st_global_v2_b32(at: u64, v0: u32, v1: u32) memory::st_global_v2_b32(at, [v0, v1]);
-    probe_st_global_b32(at: u64, v: u32) memory::st_global_b32(at, v);
     probe_ldmatrix_x4(out: *mut [u32; 4], at: u32) keep(out, mma::ldmatrix_x4(SharedAddr(at)));
     probe_mma_m16n8k16_f16(d: *mut [f32; 4], a: u32, b: u32, c: f32)
         keep(d, mma::mma_m16n8k16_f16([a; 4], [b; 2], [c; 4]));
