@@ -256,3 +256,28 @@ fn atomics_of_all_ctas() {
     racy("red.global.add.u32 [%rd3], 1; @%p1 st.global.u32 [%rd3], %r5;", 1, "");
     fine("red.global.add.u32 [%rd3], 1; @%p1 st.relaxed.gpu.global.u32 [%rd3], %r5;", 1);
 }
+
+#[test]
+fn a_launch_that_begins_before_the_one_before_ends() {
+    let wait = "griddepcontrol.wait; ";
+    let body =
+        "griddepcontrol.wait; @%p0 st.global.u32 [%rd1], %r5; griddepcontrol.launch_dependents;";
+    let second = |body: &str, overlap| {
+        let mut bench = Bench::new(&kernel(body));
+        let addresses = [bench.buffer("buffer", &[1; 4096]), bench.buffer("flags", &[0; 64])];
+        let launch =
+            Launch { grid: [4, 1, 1], ..common::one_cta("k", 64, 4096, params(&addresses)) };
+        bench.run(&launch, 1).unwrap();
+        let options = Options { overlap, ..Options::default() };
+        bench.device.launch(&bench.module, &launch, &options).map(|_| ())
+    };
+    assert_eq!(second(body, true), Ok(()));
+    assert_eq!(second(&body.replace(wait, ""), false), Ok(()));
+    let found = fault(second(&body.replace(wait, ""), true).unwrap_err());
+    assert_eq!(found.kind, FaultKind::Race);
+    assert!(found.message.contains("no griddepcontrol.wait came first"), "{found}");
+    assert!(found.other.is_some_and(|other| other.line > 0), "{found:?}");
+    // One thread waits for all of its CTA.
+    let one = body.replace(wait, "@%p0 griddepcontrol.wait; bar.sync 0; ");
+    assert_eq!(second(&one.replace("@%p0 st", "st"), true), Ok(()));
+}

@@ -20,6 +20,8 @@ pub struct Emulated {
     device: Device,
     options: Options,
     instructions: u64,
+    /// The launches so far.
+    launches: Vec<(ptx_emulator::run::Module, Launch, Options)>,
 }
 
 /// Device memory of an [`Emulated`] device.
@@ -38,7 +40,7 @@ impl Emulated {
     /// A device whose schedules follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
-        Emulated { device: Device::new(), options, instructions: 0 }
+        Emulated { device: Device::new(), options, instructions: 0, launches: vec![] }
     }
 
     /// The same device, on which a launch that executes more thread-instructions in one cluster
@@ -47,6 +49,18 @@ impl Emulated {
     pub fn limited(mut self, instructions: u64) -> Self {
         self.options.instruction_limit = instructions;
         self
+    }
+
+    /// Does all launches so far once more, the first of them after the last, as an application does that
+    /// calls a layer again and again.
+    ///
+    /// # Errors
+    /// The ending of a launch that is at fault.
+    pub fn again(&mut self) -> Result<()> {
+        for (module, launch, options) in &self.launches {
+            self.device.launch(module, launch, options).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Parses and decodes PTX, once for all devices.
@@ -114,8 +128,12 @@ impl Backend for Emulated {
             dynamic_shared: shape.dynamic_shared,
             params: parameters.to_vec(),
         };
-        let stats = self.device.launch(&module, &launch, &self.options).map_err(failed)?;
+        // Those of Hopper may begin before the one before has ended (see the CUDA backend).
+        let overlap = shape.kernel.contains("_sm90_");
+        let options = Options { overlap, ..self.options };
+        let stats = self.device.launch(&module, &launch, &options).map_err(failed)?;
         self.instructions += stats.instructions;
+        self.launches.push((module, launch, options));
         Ok(())
     }
 

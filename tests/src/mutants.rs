@@ -223,6 +223,14 @@ impl Found<'_> {
             barrier(self, 0);
         } else if is("tcgen05.mma") {
             self.multiply();
+        } else if is("wgmma.mma_async") {
+            self.multiply_on_hopper();
+        } else if is("mapa") {
+            self.wrong(2, "CTA rank", &[Add(1), Flip(0)]);
+        } else if is("barrier.cluster.arrive.release") {
+            let relaxed = opcode.replace("release", "relaxed");
+            let line = self.line.replacen(opcode, &relaxed, 1);
+            self.out.push(("relaxed".to_owned(), line));
         } else if is("tcgen05.cp") {
             self.wrong(0, "column", &[Add(1)]);
             self.descriptor(1);
@@ -284,6 +292,27 @@ impl Found<'_> {
                     .push(("accumulates where it must not".to_owned(), format!("{{ {line} }}")));
             }
         }
+    }
+
+    /// `wgmma`: accumulator, A (registers or a descriptor), B's descriptor, whether to accumulate.
+    fn multiply_on_hopper(&mut self) {
+        let operands = self.instruction.operands.clone();
+        if operands.get(1).is_some_and(|a| !self.line[a.clone()].starts_with('{')) {
+            self.descriptor(1);
+        }
+        self.descriptor(2);
+        if let Some(scale) = operands.get(3) {
+            let text = self.line[scale.clone()].to_owned();
+            let mut line = self.line.to_owned();
+            line.replace_range(scale.clone(), "mutant");
+            let start = self.instruction.span.start;
+            line.insert_str(start, &format!(".reg .pred mutant; not.pred mutant, {text}; "));
+            self.out.push(("accumulates, or does not".to_owned(), format!("{{ {line} }}")));
+        }
+        for (i, what) in [(4, "sign of A"), (5, "sign of B")] {
+            self.wrong(i, what, &[Add(-2)]);
+        }
+        self.wrong(operands.len().wrapping_sub(1), "transposition of B", &[Flip(0)]);
     }
 
     /// Flips a bit in each field of a shared-memory descriptor.

@@ -1,5 +1,7 @@
 //! `cargo xtask mutate`: mistakes made in a kernel, one at a time; would anybody notice?
 
+mod hopper;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -28,6 +30,7 @@ and the reason why they are equivalent; one without a reason is a gap, and the c
 Examples:
   cargo xtask mutate                                       every kernel of the shipped PTX
   cargo xtask mutate nvfp4_dual_gemm_sm100_128x64_f16      one
+  cargo xtask mutate nvfp4_dual_gemm_sm90_64x64_bf16       one of Hopper's
   cargo xtask mutate --only fence --seeds 24               mutants whose opcode contains 'fence'")]
 pub struct Options {
     /// The kernel; all of them when left out.
@@ -48,19 +51,23 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
-    let text = match &options.ptx {
+    let texts = match &options.ptx {
         Some(path) => {
-            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+            vec![fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?]
         }
-        None => ptx::SM_100F.to_owned(),
+        None => vec![ptx::SM_100F.to_owned(), ptx::SM_90A.to_owned()],
     };
-    let kernels = match &options.kernel {
-        Some(kernel) => vec![kernel.as_str()],
-        None => mutants::entries(&text),
-    };
-    let mut gaps = 0;
-    for kernel in kernels {
-        gaps += mutate(&text, kernel, options)?;
+    let (mut gaps, mut found) = (0, false);
+    for text in &texts {
+        for kernel in mutants::entries(text) {
+            if options.kernel.as_ref().is_none_or(|name| name == kernel) {
+                gaps += mutate(text, kernel, options)?;
+                found = true;
+            }
+        }
+    }
+    if let (Some(kernel), false) = (&options.kernel, found) {
+        bail!("no kernel '{kernel}' in the PTX");
     }
     if gaps > 0 {
         bail!("mutate: {gaps} survivors have no explanation");
@@ -73,10 +80,15 @@ enum Case {
     Dense { inputs: Box<Inputs>, plan: Box<Plan>, expected: Box<Expected> },
     Grouped { grouped: Box<Grouped>, plan: Box<GroupedPlan> },
     TwoPass { grouped: Box<Grouped>, plan: Box<TwoPass> },
+    Hopper(Box<hopper::Case>),
 }
 
 /// The cases for a kernel.
-fn cases(kernel: &str) -> Result<Vec<Case>> {
+fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
+    let hopper = hopper::cases(text, kernel)?;
+    if !hopper.is_empty() {
+        return Ok(hopper.into_iter().map(|case| Case::Hopper(case.into())).collect());
+    }
     for operation in [Operation::Gemm, Operation::DualGemm] {
         for tokens in [16, 32, 64, 128] {
             let all = grouped_cases(operation, tokens)?;
@@ -148,6 +160,7 @@ impl Case {
             Case::Dense { plan, .. } => plan.kernel,
             Case::Grouped { plan, .. } => plan.shape.kernel,
             Case::TwoPass { plan, .. } => plan.silu_mul.kernel,
+            Case::Hopper(case) => case.kernel(),
         }
     }
 
@@ -170,6 +183,7 @@ impl Case {
             wrong(verdict.total).or(stray)
         };
         let how = match self {
+            Case::Hopper(case) => case.run(&mut device, &module),
             Case::Dense { inputs, plan, expected } => {
                 let c = dual_gemm(&mut device, &module, plan, &inputs.views());
                 c.map(|c| wrong(expected.judge(&c)))
@@ -192,7 +206,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
     let start = Instant::now();
     let mut all = mutants::of(text, kernel).with_context(|| format!("no entry '{kernel}'"))?;
     all.retain(|mutant| mutant.opcode.contains(&options.only));
-    let cases = cases(kernel)?;
+    let cases = cases(text, kernel)?;
     let mut longest = 0;
     for case in &cases {
         let (how, instructions) = case.judge(text, 0, u64::MAX);
@@ -266,6 +280,11 @@ fn explain(mutant: &Mutant, text: &str) -> Option<&'static str> {
             "tcgen05.relinquish_alloc_permit",
             "removed",
             "the CTA has all columns: who would allocate has to wait for them anyway",
+        ),
+        (
+            "griddepcontrol.launch_dependents",
+            "removed",
+            "the next launch begins later, and is otherwise the same",
         ),
         (
             "bar.sync",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::parse::ast::Operand;
 
-const FORMATS: [(&str, MatrixFormat); 16] = [
+pub(super) const FORMATS: [(&str, MatrixFormat); 16] = [
     ("f16", MatrixFormat::F16),
     ("bf16", MatrixFormat::BF16),
     ("tf32", MatrixFormat::TF32),
@@ -31,7 +31,7 @@ const FORMATS: [(&str, MatrixFormat); 16] = [
 ];
 
 /// Bits of an element of A or B.
-fn bits(format: MatrixFormat) -> u32 {
+pub(super) fn bits(format: MatrixFormat) -> u32 {
     match format {
         MatrixFormat::F64 => 64,
         MatrixFormat::TF32 | MatrixFormat::F32 | MatrixFormat::S32 => 32,
@@ -43,7 +43,7 @@ fn bits(format: MatrixFormat) -> u32 {
 }
 
 /// `m16n8k16`
-fn shape(word: &str) -> Option<MatrixShape> {
+pub(super) fn shape(word: &str) -> Option<MatrixShape> {
     let (m, rest) = word.strip_prefix('m')?.split_once('n')?;
     let (n, k) = rest.split_once('k')?;
     Some(MatrixShape { m: m.parse().ok()?, n: n.parse().ok()?, k: k.parse().ok()? })
@@ -124,7 +124,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         }))))
     }
 
-    fn matrix_shape(&mut self, form: &mut Form<'m, 'a>) -> Decoded<MatrixShape> {
+    pub(super) fn matrix_shape(&mut self, form: &mut Form<'m, 'a>) -> Decoded<MatrixShape> {
         let word = form.take_if(|word| shape(word).is_some());
         word.and_then(shape).ok_or_else(|| form.refuse())
     }

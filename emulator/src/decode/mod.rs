@@ -26,6 +26,7 @@ mod table;
 mod tcgen05;
 mod tensormap;
 mod warp;
+mod wmma;
 
 use program::{Entry, Program};
 

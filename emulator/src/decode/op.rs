@@ -21,7 +21,7 @@ pub use copy::{
 };
 pub use matrix::{
     LdMatrix, MatrixFormat, MatrixOp, MatrixShape, MmaKind, MmaScale, MmaSparse, MmaSync, StMatrix,
-    Wgmma, WgmmaA,
+    Wgmma, WgmmaA, WmmaMma, WmmaMove,
 };
 pub use memory::{Atom, AtomKind, AtomType, Load, LoadCache, MemoryOp, Store};
 pub use scalar::{

@@ -46,6 +46,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             "clusterlaunchcontrol" => self.launch_control(form).map(Some),
             "ldmatrix" | "stmatrix" | "movmatrix" => self.matrix_move(form).map(Some),
             "mma" => self.mma(form).map(Some),
+            "wmma" => self.wmma(form).map(Some),
             "wgmma" => self.wgmma(form).map(Some),
             "tcgen05" => self.tcgen05(form).map(Some),
             _ => Err(form.refuse()),

@@ -1,7 +1,9 @@
 //! Loads, stores, atomics, and the conversion of addresses.
 
-use super::operand::{addresses, check_read, check_write, lane_fault, read, read32, write};
-use super::{Flow, Step, atomic, unsupported};
+use super::operand::{
+    addresses, check_read, check_write, lane_fault, read, read32, write, write32,
+};
+use super::{Flow, Step, atomic};
 use crate::decode::op::{
     Atom, AtomKind, Load, LoadCache, MemoryOp, Order, Space as StateSpace, Src, Store, Width,
 };
@@ -71,11 +73,18 @@ pub(super) fn execute(
             let ranks = values.map(|v| u64::from(shared::rank_of(v.wrapping_sub(base) as u32)));
             write(&mut warp.regs, *dst, Width::B32, at.active, &ranks)?;
         }
-        MemoryOp::Hint { address, discard, .. } => {
+        MemoryOp::Hint { space: kind, address, discard } => {
+            let places = addresses(env, warp, address, at.active)?;
             if *discard {
-                return unsupported("discard.L2");
+                for lane in each(at.active) {
+                    let who = Who::generic(at.lane(lane));
+                    check_alignment(places[lane as usize], 128, "discard.L2", &who)?;
+                    env.global.discard(places[lane as usize], 128, &who)?;
+                }
+                let lanes = global_lanes(*kind, &places, at.active);
+                let access = Access::weak(Path::Generic, true);
+                note(access, &places, (lanes, 0), 128, env, space, at)?;
             }
-            addresses(env, warp, address, at.active)?;
         }
         MemoryOp::StoreBulk { space: kind, address, size } => {
             let bases = addresses(env, warp, address, at.active)?;
@@ -292,6 +301,19 @@ fn global_lanes(space: StateSpace, addresses: &[u64; 32], lanes: Lanes) -> Lanes
     }
 }
 
+/// Weak accesses of one element a lane, for those who look for races.
+pub(super) fn note_lanes(
+    (kind, writes): (StateSpace, bool),
+    addresses: &[u64; 32],
+    bytes: usize,
+    env: &Env<'_>,
+    space: &mut Space,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let lanes = global_lanes(kind, addresses, at.active);
+    note(Access::weak(Path::Generic, writes), addresses, (lanes, 0), bytes, env, space, at)
+}
+
 /// Tells those who look for races of accesses to global memory, and which of them changed nothing.
 fn note(
     access: Access,
@@ -458,7 +480,7 @@ fn atom(
 ) -> Result<(), Box<Fault>> {
     let width = atom.ty.width();
     if width == Width::B128 {
-        return unsupported("128-bit atomics");
+        return wide_atom(atom, env, space, warp, at);
     }
     let addresses = addresses(env, warp, &atom.address, at.active)?;
     let bytes = width.bytes();
@@ -517,6 +539,67 @@ fn atom(
     for (dst, old) in atom.dst.iter().zip(&olds) {
         if let Some(dst) = dst {
             write(&mut warp.regs, *dst, width, at.active, old)?;
+        }
+    }
+    Ok(())
+}
+
+/// `atom.cas.b128` and `atom.exch.b128`. CTAs that use atomics run by turns, so that a load and a store
+/// are one step.
+fn wide_atom(
+    atom: &Atom,
+    env: &Env<'_>,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
+    let addresses = addresses(env, warp, &atom.address, at.active)?;
+    let words = |warp: &Warp, src: Src| -> Result<[[u32; 32]; 4], Box<Fault>> {
+        let mut words = [[0; 32]; 4];
+        for (i, word) in (0u32..).zip(&mut words) {
+            *word = match src {
+                Src::Imm(value) if i < 2 => [(value >> (32 * i)) as u32; 32],
+                Src::Imm(_) => [0; 32],
+                Src::Reg(slot) => read32(&warp.regs, Src::Reg(slot + i), at.active)?,
+            };
+        }
+        Ok(words)
+    };
+    let b = words(warp, atom.b[0])?;
+    let c = atom.c.map(|c| words(warp, c)).transpose()?;
+    let bytes = |words: &[[u32; 32]; 4], lane: u32| {
+        let mut bytes = [0; 16];
+        for (word, out) in words.iter().zip(bytes.chunks_exact_mut(4)) {
+            out.copy_from_slice(&word[lane as usize].to_le_bytes());
+        }
+        bytes
+    };
+    let mut olds = [[0; 32]; 4];
+    for lane in each(at.active) {
+        let who = Who::generic(at.lane(lane));
+        let address = addresses[lane as usize];
+        check_alignment(address, 16, "atomic", &who)?;
+        let place = place(atom.space, address, warp.rank, &who)?;
+        let mut old = [0; 16];
+        access_load(place, &mut old, lane, env, space, warp, &who)?;
+        let new = match &c {
+            None => bytes(&b, lane),
+            Some(c) if bytes(&b, lane) == old => bytes(c, lane),
+            Some(_) => old,
+        };
+        access_store(place, &new, lane, env, space, warp, &who)?;
+        for (word, chunk) in olds.iter_mut().zip(old.chunks_exact(4)) {
+            word[lane as usize] = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]);
+        }
+    }
+    space.events += 1;
+    let (reads, order, scope) = (!atom.dst.is_empty(), atom.order, atom.scope);
+    let access = Access { path: Path::Strong, reads, writes: true, order, scope };
+    let lanes = global_lanes(atom.space, &addresses, at.active);
+    note(access, &addresses, (lanes, 0), 16, env, space, at)?;
+    if let [Some(dst)] = *atom.dst {
+        for (i, word) in (0u32..).zip(&olds) {
+            write32(&mut warp.regs, dst + i, at.active, word)?;
         }
     }
     Ok(())

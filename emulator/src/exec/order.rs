@@ -3,7 +3,8 @@
 
 use super::Step;
 use crate::decode::op::{
-    CopyOp, FenceOp, MatrixOp, MemoryOp, Op, Order, Proxy, Space as StateSpace, SyncOp, Tcgen05Op,
+    ControlOp, CopyOp, FenceOp, MatrixOp, MemoryOp, Op, Order, Proxy, Space as StateSpace, SyncOp,
+    Tcgen05Op,
 };
 use crate::error::Fault;
 use crate::machine::cluster::Space;
@@ -52,10 +53,8 @@ pub(super) fn completed(
             races.commit_group(StreamKind::CpAsync, at.active);
             races.wait_group(StreamKind::CpAsync, at.active, 0);
         }
+        Op::Control(ControlOp::GridDependencyWait) => races.dependency_wait(),
         Op::Matrix(MatrixOp::WgmmaCommit) => races.commit_group(StreamKind::Wgmma, 1),
-        Op::Matrix(MatrixOp::WgmmaWait { pending }) => {
-            races.wait_group(StreamKind::Wgmma, 1, *pending);
-        }
         _ => {}
     }
     debug_assert_eq!(races.current, warp.id);

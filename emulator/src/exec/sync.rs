@@ -11,6 +11,7 @@ use crate::decode::op::{
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
+use crate::machine::mbarrier::pending_count;
 use crate::machine::races::Meeting;
 use crate::machine::shared;
 use crate::machine::warp::{Block, PhaseWait, Warp, each};
@@ -264,8 +265,17 @@ fn mbarrier(
             }
             warp.regs.set_pred(*dst as usize, at.active, done);
         }
-        MbarrierOp::PendingCount { .. } => {
-            return super::unsupported("mbarrier.pending_count");
+        MbarrierOp::PendingCount { dst, state } => {
+            let states = read64(&warp.regs, *state, at.active)?;
+            let mut counts = [0; 32];
+            for lane in each(at.active) {
+                let state = states[lane as usize];
+                counts[lane as usize] = pending_count(state).ok_or_else(|| {
+                    let message = format!("{state:#x} is no state of an mbarrier");
+                    lane_fault(FaultKind::BarrierMisuse, lane, message)
+                })?;
+            }
+            write32(&mut warp.regs, *dst, at.active, &counts)?;
         }
     }
     Ok(Flow::Next)

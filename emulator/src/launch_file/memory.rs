@@ -9,9 +9,9 @@ use crate::error::{Ending, Unsupported};
 use crate::machine::global::GlobalMemory;
 use crate::tensor::map::{MAX_RANK, TensorMap};
 
-/// The most bytes all buffers together may have: a slip in the file should not end in the host's
-/// memory running out.
-const MAX_BYTES: u64 = 64 << 30;
+/// The most bytes all buffers together may have where the file sets no other limit: a slip in it should
+/// not end in the host's memory running out.
+const MAX_BYTES: u64 = 4 << 30;
 
 /// What a buffer starts with, read from its file once for all seeds.
 #[derive(Debug, Clone)]
@@ -28,13 +28,19 @@ pub(super) struct Content {
 pub(super) fn load(
     buffers: &BTreeMap<String, Buffer>,
     directory: &Path,
+    limit: Option<u64>,
 ) -> Result<Vec<Content>, Ending> {
+    let limit = limit.unwrap_or(MAX_BYTES);
     let mut total = 0u64;
     let mut contents = vec![];
     for (name, buffer) in buffers {
         total = total.saturating_add(buffer.bytes);
-        if total > MAX_BYTES {
-            let what = format!("{} bytes make more than {MAX_BYTES} with the others", buffer.bytes);
+        if total > limit {
+            let what = format!(
+                "{} bytes make {total} with the others, and the limit is {limit}: \"limits\": \
+                 {{ \"bytes\": N }} sets another",
+                buffer.bytes
+            );
             return Err(malformed(format!("buffers.{name}.bytes"), what));
         }
         contents.push(content(name, buffer, directory)?);
@@ -192,7 +198,7 @@ mod tests {
     use super::*;
 
     fn contents(json: &str, directory: &Path) -> Result<Vec<Content>, String> {
-        load(&serde_json::from_str(json).unwrap(), directory).map_err(|why| why.to_string())
+        load(&serde_json::from_str(json).unwrap(), directory, None).map_err(|why| why.to_string())
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Job {
                 return Err(malformed(place, what));
             }
         }
-        let contents = memory::load(&file.buffers, &directory)?;
+        let contents = memory::load(&file.buffers, &directory, file.limits.bytes)?;
         Ok(Job { file, directory, programs, contents })
     }
 
@@ -179,7 +179,8 @@ impl Job {
                 dynamic_shared: launch.dynamic_shared,
                 params,
             };
-            let mut options = Options { seed, ordering: self.file.ordering, ..Options::default() };
+            let (ordering, overlap) = (self.file.ordering, launch.overlap);
+            let mut options = Options { seed, ordering, overlap, ..Options::default() };
             if let Some(limit) = self.file.limits.instructions {
                 options.instruction_limit = limit;
             }

@@ -165,7 +165,7 @@ mod tests {
     fn run(sizes: &[u32], json: &str) -> Result<(Vec<u8>, u64), String> {
         let buffers =
             serde_json::from_str(r#"{"a":{"bytes":4096},"b":{"bytes":16,"fill":1}}"#).unwrap();
-        let contents = memory::load(&buffers, std::path::Path::new("/nonexistent")).unwrap();
+        let contents = memory::load(&buffers, std::path::Path::new("/nonexistent"), None).unwrap();
         let mut global = GlobalMemory::new();
         let addresses = memory::allocate(&contents, &mut global).unwrap();
         let a = addresses.of("a", 0, "").unwrap();

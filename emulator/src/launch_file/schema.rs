@@ -50,6 +50,8 @@ fn as_hardware() -> Ordering {
 pub struct Limits {
     /// Thread instructions of one launch, after which it counts as a livelock.
     pub instructions: Option<u64>,
+    /// Bytes of all buffers together; 4 GiB when left out.
+    pub bytes: Option<u64>,
 }
 
 /// A device buffer.
@@ -121,6 +123,9 @@ pub struct Launch {
     /// Bytes of dynamic shared memory.
     #[serde(default)]
     pub dynamic_shared: u32,
+    /// The launch may begin while the one before it still runs (programmatic stream serialization).
+    #[serde(default)]
+    pub overlap: bool,
     /// Arguments in the entry's order.
     #[serde(default)]
     pub params: Vec<Param>,

@@ -135,6 +135,16 @@ impl GlobalMemory {
         Ok(buffer.put(offset, data))
     }
 
+    /// `discard`: what the bytes hold is nobody's business any more.
+    pub fn discard(&self, address: u64, len: usize, who: &Who) -> Result<(), Box<Fault>> {
+        let (buffer, offset) = self.locate(address, len, "discard", who)?;
+        buffer.check_writable(address, who)?;
+        bitmap::pieces(offset, len, |word, mask| {
+            buffer.written[word].fetch_and(!mask, Relaxed);
+        });
+        Ok(())
+    }
+
     /// Whether these bytes are there already.
     pub fn holds(&self, address: u64, data: &[u8]) -> bool {
         let Some((buffer, offset)) = self.find(address, data.len()) else { return false };

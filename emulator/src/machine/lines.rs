@@ -154,6 +154,33 @@ impl Lines {
     }
 }
 
+/// What a launch has done to global memory, for one that may begin before it ends.
+#[derive(Debug, Default)]
+pub struct Footprint {
+    lines: ByNumber<Vec<Entry>>,
+}
+
+impl Footprint {
+    /// Of clusters that ran by turns.
+    pub fn of(lines: Lines) -> Footprint {
+        let mut footprint = Footprint::default();
+        for (page, place) in lines.index {
+            let page_lines = &lines.pages[place as usize].lines;
+            for (number, line) in (page * LINES..).zip(page_lines).filter(|(_, l)| !l.is_empty()) {
+                footprint.lines.insert(number, line.clone());
+            }
+        }
+        footprint
+    }
+
+    /// The first byte of these that an access with which a read, or a write, conflicts has touched.
+    pub fn conflict(&self, number: u64, bytes: u128, write: bool) -> Option<(u32, Record)> {
+        let line = self.lines.get(&number)?;
+        let found = line.iter().find(|e| e.bytes & bytes != 0 && (write || e.record.write))?;
+        Some(((found.bytes & bytes).trailing_zeros(), found.record))
+    }
+}
+
 /// Two accesses of different clusters to the same byte, one of them a write.
 #[derive(Debug, Clone, Copy)]
 pub struct Conflict {
@@ -173,6 +200,11 @@ pub struct Unordered {
 }
 
 impl Unordered {
+    /// All of it.
+    pub fn into_footprint(self) -> Footprint {
+        Footprint { lines: self.lines }
+    }
+
     /// Adds the accesses of one cluster, after those of clusters with smaller indices.
     pub fn add(&mut self, cluster: &Lines) -> Result<(), Conflict> {
         for (number, new) in cluster.all() {

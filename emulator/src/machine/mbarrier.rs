@@ -35,6 +35,8 @@ pub struct Mbarriers {
 
 /// What distinguishes a state token of ours from a number that never was one.
 const TOKEN_MARK: u64 = 0xb4a2 << 48;
+/// The bits of a state token that tell the phase.
+const PHASE_MASK: u64 = (1 << 28) - 1;
 
 impl Mbarriers {
     /// `mbarrier.init`.
@@ -219,9 +221,8 @@ impl Mbarriers {
         who: &Who,
     ) -> Result<bool, Box<Fault>> {
         let barrier = self.object(rank, offset, "a wait", who)?;
-        let phase = state & 0xffff_ffff;
-        let known = state & !0xffff_ffff == TOKEN_MARK;
-        let age = (barrier.phase as u32).wrapping_sub(phase as u32);
+        let known = pending_count(state).is_some();
+        let age = barrier.phase.wrapping_sub(state) & PHASE_MASK;
         if !known || age > 1 {
             let message = format!(
                 "mbarrier wait with the state {state:#x}, which is not of the current phase ({}) nor \
@@ -280,8 +281,14 @@ impl Mbarriers {
     }
 }
 
+/// The phase's low bits, and the arrivals that it still waits for.
 fn token(barrier: &Mbarrier) -> u64 {
-    TOKEN_MARK | barrier.phase & 0xffff_ffff
+    TOKEN_MARK | (barrier.pending as u64 & 0xf_ffff) << 28 | barrier.phase & PHASE_MASK
+}
+
+/// `mbarrier.pending_count`: what a state says; `None` when it is no state.
+pub fn pending_count(state: u64) -> Option<u32> {
+    (state >> 48 << 48 == TOKEN_MARK).then_some((state >> 28) as u32 & 0xf_ffff)
 }
 
 fn check_place(shared: &SharedMemory, rank: u32, offset: u32, who: &Who) -> Result<(), Box<Fault>> {

@@ -2,8 +2,8 @@
 //! where they communicate.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -16,8 +16,8 @@ use crate::decode::op::{BulkDirection, CopyOp, MemoryOp, Op, Order, Space, Tenso
 use crate::decode::program::Kernel;
 use crate::error::{Ending, Fault};
 use crate::machine::cluster::Env;
-use crate::machine::lines::{Lines, Unordered};
-use crate::machine::races::{self, Global, Place};
+use crate::machine::lines::{Footprint, Lines, Unordered};
+use crate::machine::races::{self, Before, Global, Place};
 use crate::trace::Recorder;
 
 /// A launch, checked.
@@ -28,7 +28,12 @@ pub(super) struct Grid<'a> {
     pub(super) options: &'a Options,
     /// Who wants to know what happens.
     pub(super) recorder: Option<&'a Recorder>,
+    /// The launch before, if it may still run.
+    pub(super) before: Option<Arc<Before>>,
 }
+
+/// How a launch ended, and what it touched.
+pub(super) type Ended<E> = Result<(Stats, Option<Before>), E>;
 
 /// Whether CTAs of different clusters may depend on each other.
 fn communicates(kernel: &Kernel) -> bool {
@@ -49,7 +54,7 @@ fn communicates(kernel: &Kernel) -> bool {
 }
 
 /// Runs every cluster.
-pub(super) fn run(grid: &Grid<'_>) -> Result<Stats, Ending> {
+pub(super) fn run(grid: &Grid<'_>) -> Ended<Ending> {
     let env = grid.env;
     let clusters: [u32; 3] = std::array::from_fn(|i| env.grid[i] / env.cluster[i]);
     let count = clusters.iter().map(|&n| n as usize).product();
@@ -92,6 +97,9 @@ fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3], interleaved: bool) -
         seed.wrapping_add(index as u64),
         seed_of(seed, index),
     );
+    if let Some(races) = &mut cluster.space.races {
+        races.before.clone_from(&grid.before);
+    }
     if let Some(recorder) = grid.recorder {
         cluster.space.queue.log.detail = recorder.detail();
     }
@@ -133,7 +141,7 @@ impl Merger {
     }
 }
 
-fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
+fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Ended<Box<Fault>> {
     // The fault of the first cluster is reported, whichever thread is faster: later clusters need
     // not run once an earlier one has failed.
     let failed = AtomicUsize::new(usize::MAX);
@@ -151,12 +159,10 @@ fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, 
         if failed.load(Relaxed) >= index {
             keep(grid, &mut cluster);
         }
-        if count > 1
-            && let Some(races) = &mut cluster.space.races
-        {
+        if let Some(races) = &mut cluster.space.races {
             let lines = result.is_ok().then(|| std::mem::take(&mut races.global.lines));
             let warps = cluster.warps();
-            let mut merger = merger.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut merger = merger.lock().unwrap_or_else(PoisonError::into_inner);
             merger.add(index, lines, |index, lines, all| {
                 let place = place(grid, index, clusters, false);
                 let found = all.add(lines).err()?;
@@ -190,11 +196,14 @@ fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, 
     for (_, result) in results {
         total += result?;
     }
-    let merger = merger.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    merger.found.map_or(Ok(total), Err)
+    let merger = merger.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match merger.found {
+        Some(fault) => Err(fault),
+        None => Ok((total, before(grid, clusters, merger.all.into_footprint()))),
+    }
 }
 
-fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stats, Box<Fault>> {
+fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Ended<Box<Fault>> {
     let mut rng = SmallRng::seed_from_u64(seed_of(grid.options.seed, usize::MAX - 1));
     let ctas: u32 = grid.env.cluster.iter().product();
     let resident = (SM_COUNT / ctas).max(1) as usize;
@@ -215,7 +224,8 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
             running.push(start(grid, index, clusters, true));
         }
         if running.is_empty() {
-            return Ok(total);
+            let footprint = Footprint::of(global.lines);
+            return Ok((total, before(grid, clusters, footprint)));
         }
         let chosen = rng.random_range(0..running.len());
         let quanta = rng.random_range(1..64);
@@ -243,6 +253,14 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Result<Stat
             total += cluster.stats();
         }
     }
+}
+
+/// What the next launch wants to know of this one.
+fn before(grid: &Grid<'_>, clusters: [u32; 3], footprint: Footprint) -> Option<Before> {
+    let place = place(grid, 0, clusters, false);
+    let ctas: u32 = grid.env.cluster.iter().product();
+    let warps = ctas * grid.env.block.iter().product::<u32>().div_ceil(32);
+    grid.options.races.then_some(Before { footprint, place, warps })
 }
 
 /// What is remembered of global memory goes to the cluster that runs, and comes back.

@@ -1,12 +1,15 @@
 //! A launch: its parameters, the limits they must keep, and the environment its threads see.
 
-use super::grid::{self, Grid};
-use super::{Options, Stats};
+use std::sync::Arc;
+
+use super::Options;
+use super::grid::{self, Ended, Grid};
 use crate::decode::program::{Kernel, Program};
 use crate::error::{Ending, Fault, FaultKind, Malformed};
 use crate::exec;
 use crate::machine::cluster::Env;
 use crate::machine::global::GlobalMemory;
+use crate::machine::races::Before;
 use crate::machine::shared;
 use crate::trace::Recorder;
 
@@ -43,7 +46,8 @@ pub(super) fn run(
     launch: &Launch,
     options: &Options,
     recorder: Option<&Recorder>,
-) -> Result<Stats, Ending> {
+    before: Option<Arc<Before>>,
+) -> Ended<Ending> {
     let Some(kernel) = module.program.kernel(&launch.entry) else {
         let known: Vec<&str> = module.program.kernels.iter().map(|e| e.name.as_str()).collect();
         return Err(Ending::Malformed(Malformed {
@@ -81,7 +85,7 @@ pub(super) fn run(
         ordering: options.ordering,
         meetings: &meetings,
     };
-    let result = grid::run(&Grid { env: &env, shared_bytes: size, options, recorder });
+    let result = grid::run(&Grid { env: &env, shared_bytes: size, options, recorder, before });
     result.map_err(|ending| quote(ending, &module.program))
 }
 

@@ -44,6 +44,8 @@ mod launch;
 mod scheduler;
 mod stats;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 pub use launch::{Launch, Module};
 pub use stats::Stats;
 
@@ -51,6 +53,7 @@ use crate::decode::op::Symbol;
 use crate::decode::program::Program;
 use crate::error::{Ending, Malformed, Unsupported};
 use crate::machine::global::GlobalMemory;
+use crate::machine::races::Before;
 use crate::trace::{Detail, Recorder, Trace};
 
 /// Multiprocessors of the device that is emulated: how many CTAs are resident at a time.
@@ -64,9 +67,11 @@ pub enum Ordering {
     #[default]
     Strict,
     /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
-    /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later (but
-    /// must come); a register that nothing in the kernel writes holds anything; a relaxed read of
-    /// global memory acquires.
+    /// register that a `tcgen05.ld` will write waits for it, which is as good as a `wait::ld` where
+    /// the kernel has any; a `tcgen05.st` comes before a later `ld` without a wait; a thread's last bulk stores may still read shared memory when it exits, if
+    /// it waited for earlier ones; a register that nothing in the kernel writes holds anything; one
+    /// that was not written on the way here may be computed with, as long as nothing is stored,
+    /// addressed or decided by the result; a relaxed read of global memory acquires.
     Hardware,
 }
 
@@ -81,6 +86,9 @@ pub struct Options {
     pub ordering: Ordering,
     /// Look for accesses to shared, tensor and global memory that nothing orders.
     pub races: bool,
+    /// The launch may begin while the one before it on this device still runs (programmatic stream
+    /// serialization): what that touched is not to be touched before `griddepcontrol.wait`.
+    pub overlap: bool,
 }
 
 impl Default for Options {
@@ -90,6 +98,7 @@ impl Default for Options {
             instruction_limit: 5_000_000_000,
             ordering: Ordering::Strict,
             races: true,
+            overlap: false,
         }
     }
 }
@@ -99,6 +108,8 @@ impl Default for Options {
 pub struct Device {
     /// Device memory.
     pub memory: GlobalMemory,
+    /// What the launch before did, where races are looked for.
+    last: Mutex<Option<Arc<Before>>>,
 }
 
 impl Device {
@@ -160,7 +171,21 @@ impl Device {
         launch: &Launch,
         options: &Options,
     ) -> Result<Stats, Ending> {
-        launch::run(&self.memory, module, launch, options, None)
+        self.run(module, launch, options, None)
+    }
+
+    fn run(
+        &self,
+        module: &Module,
+        launch: &Launch,
+        options: &Options,
+        recorder: Option<&Recorder>,
+    ) -> Result<Stats, Ending> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last().take().filter(|_| options.overlap);
+        let (stats, done) = launch::run(&self.memory, module, launch, options, recorder, before)?;
+        *last() = done.map(Arc::new);
+        Ok(stats)
     }
 
     /// Runs one launch to its end and tells what happened on the way, up to a fault if there is
@@ -173,7 +198,7 @@ impl Device {
         detail: Detail,
     ) -> (Trace, Result<Stats, Ending>) {
         let recorder = Recorder::new(detail);
-        let result = launch::run(&self.memory, module, launch, options, Some(&recorder));
+        let result = self.run(module, launch, options, Some(&recorder));
         (recorder.finish(), result)
     }
 }

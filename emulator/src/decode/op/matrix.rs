@@ -18,6 +18,12 @@ pub enum MatrixOp {
     },
     /// `mma.sync`, `mma.sp.sync`.
     Mma(Box<MmaSync>),
+    /// `wmma.load`.
+    FragmentLoad(Box<WmmaMove>),
+    /// `wmma.store`.
+    FragmentStore(Box<WmmaMove>),
+    /// `wmma.mma`.
+    FragmentMma(Box<WmmaMma>),
     /// `wgmma.mma_async`.
     Wgmma(Box<Wgmma>),
     /// `wgmma.fence`.
@@ -171,6 +177,50 @@ pub struct MmaSync {
     /// Block scaling.
     pub scale: Option<MmaScale>,
     /// Destinations (32-bit, or 64-bit for f64).
+    pub d: Box<[Dst]>,
+    /// A's registers.
+    pub a: Box<[Src]>,
+    /// B's registers.
+    pub b: Box<[Src]>,
+    /// C's registers.
+    pub c: Box<[Src]>,
+}
+
+/// `wmma.load` and `wmma.store`: one matrix between memory and the registers of a warp.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WmmaMove {
+    /// Rows and columns.
+    pub extent: (u32, u32),
+    /// Element type.
+    pub format: MatrixFormat,
+    /// Rows are contiguous in memory (else columns).
+    pub row_major: bool,
+    /// State space.
+    pub space: Space,
+    /// Of the first element; the same in all lanes.
+    pub address: Address,
+    /// Elements from one row (or column) to the next, 32 bits; the matrix's own extent when left out.
+    pub stride: Option<Src>,
+    /// Registers of a store.
+    pub src: Box<[Src]>,
+    /// Registers of a load.
+    pub dst: Box<[Dst]>,
+}
+
+/// `wmma.mma`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WmmaMma {
+    /// Shape.
+    pub shape: MatrixShape,
+    /// Type of A and B.
+    pub format: MatrixFormat,
+    /// Type of C.
+    pub c_format: MatrixFormat,
+    /// Type of D.
+    pub d_format: MatrixFormat,
+    /// `.satfinite`.
+    pub satfinite: bool,
+    /// D's registers.
     pub d: Box<[Dst]>,
     /// A's registers.
     pub a: Box<[Src]>,

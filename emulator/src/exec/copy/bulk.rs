@@ -388,9 +388,6 @@ pub(super) fn linear(
             }
             _ => None,
         };
-        if op.reduce.is_some() {
-            return unsupported("cp.reduce.async.bulk into shared memory");
-        }
         let from = |done: u32| match local {
             Some(offset) => Place::Shared { rank: own, offset: offset + done },
             None => Place::Global(window::resolve(src).1 + u64::from(done)),
@@ -413,6 +410,10 @@ pub(super) fn linear(
             }
             let flight = &mut space.ctas[own as usize].shared.in_flight;
             for ticket in tickets {
+                // What is there takes part in a reduction.
+                if let Some(job) = space.queue.copy_mut(ticket) {
+                    job.reduce = op.reduce;
+                }
                 flight.begin(ticket, (offset, bytes), false, who.actor, "bulk copy");
                 if let Some(job) = space.queue.copy_mut(ticket) {
                     job.noted.push(own);

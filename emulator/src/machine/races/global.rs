@@ -1,14 +1,25 @@
 //! Global memory: the accesses of a cluster, and, where clusters run by turns because they talk to
 //! each other, of all of them; and what strong accesses hand over from one thread to another.
 
-use super::{Checked, Detector, Path, Record};
+use super::{Checked, Detector, Path, Place, Record};
 use crate::decode::op::{Order, Scope};
 use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::clock::{Agent, Clock, Others};
 use crate::machine::global::GlobalMemory;
-use crate::machine::lines::{ByNumber, Conflict, LINE, Lines};
+use crate::machine::lines::{ByNumber, Conflict, Footprint, LINE, Lines};
 use crate::machine::shadow::SEVERAL_LANES;
 use crate::machine::warp::each;
+
+/// The launch before one that may begin while that still runs.
+#[derive(Debug)]
+pub struct Before {
+    /// What it touched.
+    pub footprint: Footprint,
+    /// Its shape.
+    pub place: Place,
+    /// Warps of its clusters.
+    pub warps: u32,
+}
 
 /// What is remembered of global memory.
 #[derive(Debug, Default)]
@@ -73,6 +84,12 @@ impl Detector {
             known.near.join(&known.seen);
         }
         self.tick();
+    }
+
+    /// `griddepcontrol.wait`: the launch before has ended.
+    pub fn dependency_wait(&mut self) {
+        let before = self.places.len() as Agent;
+        self.me().known.seen.raise(before, 1);
     }
 
     /// `fence.proxy.tensormap::generic.acquire`.
@@ -224,6 +241,12 @@ impl Detector {
             warps: self.places.len() as u32 / self.place.cluster.iter().product::<u32>(),
             strict: self.strict,
         };
+        if let Some(before) = &self.before
+            && order.known.seen.get(self.places.len() as Agent) == 0
+            && let Some((byte, old)) = before.footprint.conflict(line, bytes, record.write)
+        {
+            return Err(too_early(line * LINE + u64::from(byte), record, by, &old, before, memory));
+        }
         let found = self.global.lines.touch(line, bytes, record, |old| order.check(old, record));
         let Err((byte, old)) = found else { return Ok(()) };
         let address = line * LINE + u64::from(byte);
@@ -263,6 +286,31 @@ impl Detector {
     }
 }
 
+/// The fault of an access to what the launch before still uses.
+#[cold]
+fn too_early(
+    address: u64,
+    new: &Record,
+    by: Actor,
+    old: &Record,
+    before: &Before,
+    memory: &GlobalMemory,
+) -> Box<Fault> {
+    let verb = |record: &Record| if record.write { "write" } else { "read" };
+    let message = format!(
+        "{} ({}) of {} that the launch before may not yet have {} (line {} of its kernel): no \
+         griddepcontrol.wait came first",
+        verb(new),
+        new.path.name(),
+        memory.describe(address),
+        if old.write { "written" } else { "read" },
+        old.line
+    );
+    let lane = by.lane.or((new.lane != SEVERAL_LANES).then_some(new.lane.into()));
+    let fault = Fault::new(FaultKind::Race, message).at(address).by(Actor { lane, ..by });
+    Box::new(fault.against(party(old, &before.place, before.warps)))
+}
+
 /// Names the lane whose address the fault is about.
 fn name_lane(mut fault: Box<Fault>, addresses: &[u64; 32], lanes: u32, width: u32) -> Box<Fault> {
     let at = fault.address.unwrap_or_default();
@@ -274,7 +322,7 @@ fn name_lane(mut fault: Box<Fault>, addresses: &[u64; 32], lanes: u32, width: u3
 }
 
 /// The party behind a record of global memory, when a cluster has so many warps.
-fn party(record: &Record, place: &super::Place, warps: u32) -> Actor {
+fn party(record: &Record, place: &Place, warps: u32) -> Actor {
     let [x, y, _] = place.clusters;
     let at = [record.key % x, record.key / x % y, record.key / x / y];
     let [inner_x, inner_y, _] = place.cluster;
@@ -290,12 +338,7 @@ fn party(record: &Record, place: &super::Place, warps: u32) -> Actor {
 }
 
 /// The fault of a conflict between clusters that nothing can have ordered.
-pub fn conflict(
-    found: &Conflict,
-    place: &super::Place,
-    warps: u32,
-    memory: &GlobalMemory,
-) -> Box<Fault> {
+pub fn conflict(found: &Conflict, place: &Place, warps: u32, memory: &GlobalMemory) -> Box<Fault> {
     let verb = |record: &Record| if record.write { "write" } else { "read" };
     let message = format!(
         "{} ({}) of {} conflicts with the {} ({}) of line {} by another CTA: the kernel has nothing \
