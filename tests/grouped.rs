@@ -234,6 +234,9 @@ fn the_contest_s_forms_run() {
     assert!(expected.judge(&result[0]).passed());
 }
 
+/// A mistake: its name, and the patch that makes it.
+type Mistake = (&'static str, fn(&mut Kernel));
+
 /// Whether a changed dual kernel with tiles of 16 rows is caught, on groups or on experts.
 fn caught(ptx: &str) -> bool {
     let Ok(module) = Emulated::parse(ptx) else { return true };
@@ -269,7 +272,7 @@ fn all(kernel: &mut Kernel, what: &str, from: &str, to: &str) {
 
 #[test]
 fn mistakes_in_finding_tiles_and_storing_are_caught() {
-    let mistakes: &[(&str, fn(&mut Kernel))] = &[
+    let mistakes: &[Mistake] = &[
         ("neighbouring lanes do not swap", |k| {
             all(k, "shfl.sync.bfly", "shfl.sync.bfly", "shfl.sync.idx");
         }),
