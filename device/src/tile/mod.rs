@@ -3,7 +3,9 @@
 pub mod geometry;
 pub mod group_schedule;
 pub mod grouped;
+pub mod packed_sm90;
 pub mod scale_layout;
 pub mod sm90;
+pub mod sm90_few;
 pub mod smem_map;
 pub mod tmem_map;
