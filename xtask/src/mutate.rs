@@ -332,8 +332,8 @@ fn another_wait_follows(mutant: &Mutant, text: &str) -> bool {
     let counts = ["wgmma.wait_group", "mbarrier.", "bar", "st.", "bra", "cp.", "mapa"];
     let code = |line: &str| line.trim().trim_start_matches("{ .reg .pred p; ").to_owned();
     let mut waits = text.lines().skip(mutant.line).map(code);
-    let next = |waits: &mut dyn Iterator<Item = String>| {
-        let found = waits.find(|line| {
+    let next = |mut waits: &mut dyn Iterator<Item = String>| {
+        let found = Iterator::find(&mut waits, |line| {
             let line = line
                 .split_once(' ')
                 .filter(|(at, _)| at.starts_with('@'))
