@@ -4,13 +4,14 @@ mod registers;
 
 use super::operand::{lane_fault, read32};
 use super::{Flow, Step, unsupported};
-use crate::decode::op::ControlOp;
+use crate::decode::op::{ControlOp, Instr, Op, Tcgen05Op};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::registers::Lanes;
-use crate::machine::warp::{Warp, each};
+use crate::machine::warp::{Block, Warp, each};
 use crate::machine::window;
+use crate::run::Ordering;
 
 pub(super) fn execute(
     op: &ControlOp,
@@ -151,8 +152,42 @@ fn text(env: &Env<'_>, warp: &Warp, at: &Step, lane: u32, offset: u32) -> String
     String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }
 
+/// What shipped kernels leave to the hardware when they exit: the last tensor-memory stores, the last
+/// loads, whose registers hold the threads up, and the last bulk stores, which hold shared memory. A kernel that
+/// never waits for loads, or a thread that never waits for stores, is at fault all the same.
+fn finish(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Option<Flow> {
+    let queue = &mut space.queue;
+    let waits = |instr: &Instr| matches!(instr.op, Op::Tcgen05(Tcgen05Op::WaitLoad));
+    if !warp.loads.is_empty() && env.kernel.instrs.iter().any(waits) {
+        let tickets = warp.loads.iter().map(|load| load.ticket);
+        let tickets: Vec<u64> = tickets.filter(|&t| !queue.is_done(t)).collect();
+        if !tickets.is_empty() {
+            return Some(Flow::Wait(Block::Tickets { tickets, reads: false }));
+        }
+        for load in std::mem::take(&mut warp.loads) {
+            queue.results.remove(&load.ticket);
+        }
+    }
+    let tickets: Vec<u64> = warp.stores.iter().copied().filter(|&t| !queue.is_done(t)).collect();
+    if !tickets.is_empty() {
+        return Some(Flow::Wait(Block::Tickets { tickets, reads: false }));
+    }
+    let waited = |lane: &u32| warp.bulk.get(*lane as usize).is_some_and(|groups| groups.waited);
+    let tickets = each(at.active).filter(waited).flat_map(|lane| {
+        let groups = &warp.bulk[lane as usize];
+        groups.due(0).chain(groups.open.iter().copied())
+    });
+    let tickets: Vec<u64> = tickets.filter(|&t| !queue.reads_done(t)).collect();
+    (!tickets.is_empty()).then_some(Flow::Wait(Block::Tickets { tickets, reads: true }))
+}
+
 /// The end of the active lanes, and what follows from it for barriers, the CTA and the cluster.
 fn exit(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Result<Flow, Box<Fault>> {
+    if env.ordering == Ordering::Hardware
+        && let Some(flow) = finish(env, space, warp, at)
+    {
+        return Ok(flow);
+    }
     warp.groups[at.group].pc = at.pc + 1;
     if let Some(load) = warp.loads.first() {
         let done = space.queue.is_done(load.ticket);

@@ -73,6 +73,7 @@ pub(super) fn execute(
         CopyOp::Prefetch(op) => bulk::prefetch(op, env, warp, at)?,
         CopyOp::BulkCommit => each(at.active).for_each(|lane| warp.bulk(lane).commit()),
         CopyOp::BulkWait { pending, read } => {
+            each(at.active).for_each(|lane| warp.bulk(lane).waited = true);
             let groups = each(at.active).flat_map(|l| due(&warp.bulk, l, *pending));
             return Ok(wait(groups.collect(), *read, space));
         }

@@ -34,7 +34,7 @@ pub(super) fn execute(
         MatrixOp::FragmentMma(op) => wmma::multiply(op, space, warp, at)?,
         MatrixOp::Wgmma(op) => wgmma::issue(op, space, warp, at)?,
         MatrixOp::WgmmaFence => warp.regs.fence(),
-        MatrixOp::WgmmaCommit => warp.wgmma.groups.commit(),
+        MatrixOp::WgmmaCommit => wgmma::commit(space, warp),
         MatrixOp::WgmmaWait { pending } => return wgmma::wait(*pending, space, warp, at),
     }
     Ok(Flow::Next)

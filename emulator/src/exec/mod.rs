@@ -18,6 +18,7 @@ mod special;
 mod sync;
 mod tensor;
 mod tmem_access;
+mod undefined;
 mod warp_ops;
 
 use rand::Rng;
@@ -213,7 +214,8 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
         Err(fault)
             if fault.kind == FaultKind::PendingRegister && env.ordering == Ordering::Hardware =>
         {
-            tmem_access::scoreboard(space, warp).ok_or(fault)?
+            let slot = operand::slot_of(&fault);
+            slot.and_then(|slot| tmem_access::scoreboard(slot, space, warp)).ok_or(fault)?
         }
         flow => flow?,
     };
@@ -243,14 +245,20 @@ fn dispatch(
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
     match op {
-        Op::Scalar(op) => {
-            scalar::execute(op, &mut warp.regs, at.active)?;
-            Ok(Flow::Next)
+        Op::Scalar(op) => match scalar::execute(op, &mut warp.regs, at.active) {
+            Err(fault) if env.ordering == Ordering::Hardware => {
+                undefined::compute(op, &mut warp.regs, at.active, at.actor.line, fault)
+            }
+            done => done,
         }
-        Op::Warp(op) => {
-            warp_ops::execute(op, &mut warp.regs, at.active)?;
-            Ok(Flow::Next)
+        .map(|()| Flow::Next),
+        Op::Warp(op) => match warp_ops::execute(op, &mut warp.regs, at.active) {
+            Err(fault) if env.ordering == Ordering::Hardware => {
+                undefined::exchange(op, &mut warp.regs, at.active, at.actor.line, fault)
+            }
+            done => done,
         }
+        .map(|()| Flow::Next),
         Op::Special(op) => special::execute(op, env, space, warp, at),
         Op::Control(op) => control::execute(op, env, space, warp, at),
         Op::Memory(op) => memory::execute(op, env, space, warp, at),
@@ -273,6 +281,8 @@ fn waits_for(block: &Block) -> String {
         Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
         Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
         Block::Registers { count } => format!("{count} registers a thread"),
+        Block::Pair { .. } => "tcgen05.alloc of the pair".to_owned(),
+        Block::Warpgroup { groups } => format!("wgmma group {groups}"),
     }
 }
 

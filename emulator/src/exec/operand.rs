@@ -22,6 +22,11 @@ pub(super) const SLOT_PREFIX: &str = "register slot ";
 /// The same for predicates.
 pub(super) const PREDICATE_PREFIX: &str = "predicate ";
 
+/// The slot that a fault is about.
+pub(super) fn slot_of(fault: &Fault) -> Option<u32> {
+    fault.message.strip_prefix(SLOT_PREFIX)?.split(' ').next()?.parse().ok()
+}
+
 #[cold]
 fn slot_fault(regs: &Registers, slot: usize, lanes: Lanes) -> Box<Fault> {
     let pending = regs.pending[slot] & lanes;
@@ -33,8 +38,19 @@ fn slot_fault(regs: &Registers, slot: usize, lanes: Lanes) -> Box<Fault> {
         return lane_fault(FaultKind::PendingRegister, pending.trailing_zeros(), message);
     }
     let missing = regs.unwritten(slot, lanes);
-    let message = format!("{SLOT_PREFIX}{slot} was read and never written");
+    let message = unwritten(&format!("{SLOT_PREFIX}{slot}"), regs.derived(slot));
     lane_fault(FaultKind::UnwrittenRead, missing.trailing_zeros(), message)
+}
+
+/// What is wrong with a register that was not written, or was computed from one.
+#[cold]
+fn unwritten(register: &str, derived: Option<u32>) -> String {
+    match derived {
+        None => format!("{register} was read and never written"),
+        Some(line) => format!(
+            "{register} was read, and line {line} computed it from a register that was never written"
+        ),
+    }
 }
 
 /// Checks that `lanes` of a slot may be read.
@@ -99,7 +115,8 @@ pub fn read_pred(regs: &Registers, src: PredSrc, lanes: Lanes) -> Result<Lanes, 
         PredSrc::Reg { pred, negated } => {
             let missing = lanes & !regs.preds_written[pred as usize];
             if missing != 0 {
-                let message = format!("{PREDICATE_PREFIX}{pred} was read and never written");
+                let register = format!("{PREDICATE_PREFIX}{pred}");
+                let message = unwritten(&register, regs.derived_pred(pred as usize));
                 return Err(lane_fault(
                     FaultKind::UnwrittenRead,
                     missing.trailing_zeros(),

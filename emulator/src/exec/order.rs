@@ -55,9 +55,6 @@ pub(super) fn completed(
         }
         Op::Control(ControlOp::GridDependencyWait) => races.dependency_wait(),
         Op::Matrix(MatrixOp::WgmmaCommit) => races.commit_group(StreamKind::Wgmma, 1),
-        Op::Matrix(MatrixOp::WgmmaWait { pending }) => {
-            races.wait_group(StreamKind::Wgmma, 1, *pending);
-        }
         _ => {}
     }
     debug_assert_eq!(races.current, warp.id);

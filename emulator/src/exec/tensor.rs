@@ -40,9 +40,26 @@ pub(super) fn execute(
             let who = Who::generic(at.actor);
             let short = shared_address(*kind, place, warp.rank, &who)?;
             let cta = &mut space.ctas[warp.rank as usize];
-            let Some(column) = cta.tmem.allocate(columns, &who)? else {
-                return Ok(Flow::Wait(Block::TensorMemory { columns }));
+            let column = match warp.allocated.take() {
+                Some(column) => column,
+                None => {
+                    let Some(column) = cta.tmem.allocate(columns, &who)? else {
+                        return Ok(Flow::Wait(Block::TensorMemory { columns }));
+                    };
+                    if *cta_group == 2 {
+                        // A warp of each CTA performs it: who comes first waits.
+                        cta.pair_allocations += 1;
+                        let block = Block::Pair { count: cta.pair_allocations };
+                        space.events += 1;
+                        if !space.satisfied(&block, warp) {
+                            warp.allocated = Some(column);
+                            return Ok(Flow::Wait(block));
+                        }
+                    }
+                    column
+                }
             };
+            let cta = &mut space.ctas[warp.rank as usize];
             if !short.is_multiple_of(4) {
                 let message = "tcgen05.alloc writes to an address that is not a multiple of 4";
                 return Err(who.fault(FaultKind::Misaligned, short.into(), message));
@@ -54,6 +71,14 @@ pub(super) fn execute(
             let columns = read32(&warp.regs, *columns, at.active)?;
             let columns = uniform(&columns, at.active, "the number of columns")?;
             let who = Who::generic(at.actor);
+            if env.ordering == Ordering::Hardware {
+                let range = (tmem::split(address).1, columns);
+                let tmem = &space.ctas[warp.rank as usize].tmem;
+                let tickets: Vec<u64> = tmem.stores(range, LaneSet::MAX).collect();
+                if !tickets.is_empty() {
+                    return Ok(Flow::Wait(Block::Tickets { tickets, reads: false }));
+                }
+            }
             space.ctas[warp.rank as usize].tmem.free(address, columns, &who)?;
             if let Some(races) = &mut space.races {
                 races.free(warp.rank, (tmem::split(address).1, columns), who.actor)?;

@@ -95,7 +95,7 @@ fn access(
 
 fn note(access: &Access, ticket: u64, write: bool, who: &Who, space: &mut Space, rank: u32) {
     let tmem = &mut space.ctas[rank as usize].tmem;
-    let what = if write { "tcgen05.st" } else { "tcgen05.ld" };
+    let what = if write { tmem::STORE } else { "tcgen05.ld" };
     let lanes = lanes_of(access);
     let first = (access.column, access.columns());
     tmem.begin_use(Use { ticket, columns: first, lanes, write, actor: who.actor, what });
@@ -118,7 +118,7 @@ fn touch(
     } else {
         (StreamKind::TmemLoad, Path::TmemLoad)
     };
-    let record = races.issue(kind, 0, path, at.actor);
+    let record = races.issue_tmem(kind, path, at.actor);
     let lanes = lanes_of(access);
     let cells = Cells { columns: (access.column, access.columns()), lanes, write };
     races.touch_tmem(rank, cells, &record)?;
@@ -142,14 +142,20 @@ pub(super) fn load(
     let access = access(movement, space, warp, at, ordering)?;
     let lanes = lanes_of(&access);
     let tmem = &space.ctas[warp.rank as usize].tmem;
-    tmem.check_uses((access.column, access.columns()), lanes, false, &who, None)?;
+    // The hardware keeps a store and a load that comes after it in order, wait::st or not.
+    let columns = (access.column, access.columns());
+    let stores: Vec<u64> = match ordering {
+        Ordering::Hardware => tmem.stores(columns, lanes).collect(),
+        Ordering::Strict => vec![],
+    };
+    tmem.check_uses(columns, lanes, false, &who, Some(&|ticket| stores.contains(&ticket)))?;
     touch(&access, false, space, warp.rank, at)?;
     for slot in dst.iter().flatten() {
         check_write(&warp.regs, *slot, at.active)?;
         warp.regs.pending[*slot as usize] |= at.active;
     }
     let job = Job::TmemLoad(TmemLoadJob { access, lanes: at.active });
-    let ticket = space.queue.push(at.actor, warp.rank, job, []);
+    let ticket = space.queue.push(at.actor, warp.rank, job, stores);
     note(&access, ticket, false, &who, space, warp.rank);
     warp.loads.push(PendingLoad { ticket, slots: dst.to_vec() });
     Ok(Flow::Next)
@@ -206,25 +212,21 @@ fn deliver(load: &mut PendingLoad, space: &mut Space, regs: &mut Registers, lane
 }
 
 /// What the hardware does with an instruction that touches a register of a `tcgen05.ld` in flight:
-/// holds it up. The wait that the ISA asks for may then come later; none at all is still a fault, at
-/// the latest when the threads exit. `None` when no load is in flight.
-pub(super) fn scoreboard(space: &mut Space, warp: &mut Warp) -> Option<Flow> {
-    let held = warp.loads.iter_mut().filter(|load| !load.slots.is_empty());
-    let mut open = vec![];
-    let mut delivered = false;
-    for load in held {
-        if space.queue.is_done(load.ticket) {
-            deliver(load, space, &mut warp.regs, warp.launched);
-            delivered = true;
-        } else {
-            open.push(load.ticket);
-        }
+/// holds it up, so that the load is over for whoever comes after the instruction. `None` when no load
+/// owns the slot.
+pub(super) fn scoreboard(slot: u32, space: &mut Space, warp: &mut Warp) -> Option<Flow> {
+    let owner = warp.loads.iter_mut().find(|load| load.slots.contains(&Some(slot)))?;
+    if !space.queue.is_done(owner.ticket) {
+        let tickets = vec![owner.ticket];
+        return Some(Flow::Wait(Block::Tickets { tickets, reads: false }));
     }
-    if delivered {
-        // The instruction runs once more.
-        return Some(Flow::Moved);
+    deliver(owner, space, &mut warp.regs, warp.launched);
+    if let Some(races) = &mut space.races {
+        let first = warp.loads.iter().position(|load| !load.slots.is_empty());
+        races.tmem_delivered(first.map_or(0, |first| warp.loads.len() - first) as u32);
     }
-    (!open.is_empty()).then_some(Flow::Wait(Block::Tickets { tickets: open, reads: false }))
+    // The instruction runs once more.
+    Some(Flow::Moved)
 }
 
 /// `tcgen05.wait::st`.

@@ -16,6 +16,7 @@ use super::races::{self, Detector};
 use super::shared::{self, SharedMemory};
 use super::tmem::TensorMemory;
 use super::warp::{Block, Warp};
+use super::warpgroup::Warpgroup;
 use crate::asyncs::Queue;
 use crate::decode::program::Kernel;
 use crate::error::{Actor, Fault, FaultKind};
@@ -77,6 +78,10 @@ pub struct Cta {
     pub named: Vec<NamedBarrier>,
     /// Tensor memory.
     pub tmem: TensorMemory,
+    /// How many `tcgen05.alloc.cta_group::2` its warps have performed.
+    pub pair_allocations: u32,
+    /// Warpgroups that have committed a `wgmma`.
+    pub warpgroups: BTreeMap<u32, Warpgroup>,
     /// Registers, for each thread of one warp, that `setmaxnreg.dec` has released.
     pub free_registers: u32,
     /// Warps with live lanes.
@@ -222,7 +227,15 @@ impl Space {
             Block::TensorMemory { columns } => {
                 self.ctas[warp.rank as usize].tmem.has_room(*columns)
             }
+            Block::Pair { count } => {
+                let other = self.ctas.get(warp.rank as usize ^ 1);
+                other.is_none_or(|other| other.pair_allocations >= *count)
+            }
             Block::Registers { count } => self.ctas[warp.rank as usize].free_registers >= *count,
+            Block::Warpgroup { groups } => {
+                let group = self.ctas[warp.rank as usize].warpgroups.get(&(warp.index / 4));
+                group.is_none_or(|group| group.is_over(*groups, |t| self.queue.is_done(t)))
+            }
             Block::Tickets { tickets, reads } => tickets
                 .iter()
                 .all(|&t| if *reads { self.queue.reads_done(t) } else { self.queue.is_done(t) }),

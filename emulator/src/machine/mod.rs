@@ -15,4 +15,5 @@ pub mod shadow;
 pub mod shared;
 pub mod tmem;
 pub mod warp;
+pub mod warpgroup;
 pub mod window;

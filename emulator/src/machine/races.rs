@@ -299,8 +299,22 @@ impl Detector {
         warp.tensor.raise(agent, issued);
     }
 
+    /// The registers of all `tcgen05.ld` but the newest `open` have been used, under `hardware`
+    /// ordering.
+    pub fn tmem_delivered(&mut self, open: u32) {
+        let stream = self.stream(StreamKind::TmemLoad, 0);
+        let (agent, clock) = (stream.agent, stream.issued - open);
+        let warp = self.me();
+        warp.known.seen.raise(agent, clock);
+        warp.tensor.raise(agent, clock);
+    }
+
     /// Closes the open group of the streams of some lanes.
     pub fn commit_group(&mut self, kind: StreamKind, lanes: u32) {
+        if kind == StreamKind::Wgmma {
+            // Its groups are counted from the start, empty ones too.
+            self.stream(kind, 0);
+        }
         for lane in super::warp::each(lanes) {
             if let Some(stream) = self.streams.get_mut(&(kind, self.current, lane)) {
                 stream.commits.push(stream.issued);
@@ -317,6 +331,17 @@ impl Detector {
                 let (agent, clock) = (stream.agent, stream.commits[due - 1]);
                 stream.commits.drain(..due);
                 self.warps[self.current as usize].known.seen.raise(agent, clock);
+            }
+        }
+    }
+
+    /// The first `groups` `wgmma` groups of the four warps from `first` on are over.
+    pub fn wait_warpgroup(&mut self, first: Agent, groups: usize) {
+        for warp in first..first + 4 {
+            let Some(stream) = self.streams.get(&(StreamKind::Wgmma, warp, 0)) else { continue };
+            if let Some(&clock) = stream.commits[..groups.min(stream.commits.len())].last() {
+                let agent = stream.agent;
+                self.me().known.seen.raise(agent, clock);
             }
         }
     }
@@ -467,6 +492,12 @@ impl Detector {
         Record { agent, clock, ..self.record(path, false, by) }
     }
 
+    /// The next `tcgen05.ld` or `st` of the warp, with the warp's clock.
+    pub fn issue_tmem(&mut self, kind: StreamKind, path: Path, by: Actor) -> Record {
+        let key = self.now();
+        Record { key, ..self.issue(kind, 0, path, by) }
+    }
+
     /// An access to shared memory.
     pub fn touch_shared(&mut self, rank: u32, start: u32, len: u32, record: &Record) -> Checked {
         let Some(shadow) = self.shared.get_mut(rank as usize) else { return Ok(()) };
@@ -499,6 +530,7 @@ impl Detector {
         let ordered = |old: &Record| {
             old.agent == new.agent && pipelined(old, &new, strict)
                 || known.get(old.agent) >= old.clock
+                || !strict && in_pipe(old, &new, known)
         };
         for column in cells.columns.0..cells.columns.0 + cells.columns.1 {
             if let Err(old) = self.tmem[rank as usize].touch(column as usize, &new, ordered) {
@@ -614,6 +646,15 @@ fn shared_order(warp: &WarpClocks, own: Agent, strict: bool, old: &Record, new: 
     // Another lane of the warp wrote: the lanes must have met since.
     let same_lane = old.lane == new.lane && old.lane != SEVERAL_LANES;
     !strict || old.agent != own || new.lane == SEVERAL_LANES || same_lane || warp.lanes >= old.clock
+}
+
+/// Whether the hardware keeps a `tcgen05.st` and a `ld` or `dealloc` in order because the one was
+/// issued before the other.
+#[inline]
+fn in_pipe(old: &Record, new: &Record, known: &Clock) -> bool {
+    old.path == Path::TmemStore
+        && matches!(new.path, Path::TmemLoad | Path::Free)
+        && known.get(old.warp.into()) >= old.key
 }
 
 /// Whether the tensor core keeps two operations of one thread in order.

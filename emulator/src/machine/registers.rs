@@ -4,6 +4,8 @@
 //! register occupies one slot and lives in its low bits. Predicates have a file of their own, one
 //! bit a lane.
 
+use std::collections::BTreeMap;
+
 /// A lane mask: bit `l` is lane `l`.
 pub type Lanes = u32;
 
@@ -29,6 +31,17 @@ pub struct Registers {
     pub preds: Vec<Lanes>,
     /// Which lanes of a predicate were written.
     pub preds_written: Vec<Lanes>,
+    /// The line that computed a slot or (negative, from -1 down) a predicate from something that
+    /// nobody wrote.
+    derived: BTreeMap<i64, u32>,
+}
+
+/// What [`Registers::pretend_written`] has put aside.
+#[derive(Debug)]
+pub struct Pretence {
+    written: Vec<Lanes>,
+    stamps: Vec<u32>,
+    preds_written: Vec<Lanes>,
 }
 
 impl Registers {
@@ -42,7 +55,55 @@ impl Registers {
             epoch: 1,
             preds: vec![0; preds],
             preds_written: vec![0; preds],
+            derived: BTreeMap::new(),
         }
+    }
+
+    /// Lets every register be read, until [`Registers::forget_new`].
+    pub fn pretend_written(&mut self, lanes: Lanes) -> Pretence {
+        let written = self.written.iter().map(|mask| mask | lanes).collect();
+        let preds = vec![lanes; self.preds_written.len()];
+        Pretence {
+            written: std::mem::replace(&mut self.written, written),
+            stamps: std::mem::replace(&mut self.stamps, vec![u32::MAX; self.written.len()]),
+            preds_written: std::mem::replace(&mut self.preds_written, preds),
+        }
+    }
+
+    /// Ends the pretence, and makes the slots written since it began undefined in `lanes`.
+    pub fn forget_new(&mut self, before: Pretence, lanes: Lanes, line: u32) {
+        let marks = std::mem::replace(&mut self.stamps, before.stamps);
+        self.written = before.written;
+        self.preds_written = before.preds_written;
+        for (slot, _) in marks.iter().enumerate().filter(|&(_, &mark)| mark != u32::MAX) {
+            self.forget(slot, lanes, line);
+        }
+    }
+
+    /// Makes `lanes` of a slot undefined.
+    pub fn forget(&mut self, slot: usize, lanes: Lanes, line: u32) {
+        if lanes != 0 {
+            self.written[slot] &= !lanes;
+            self.derived.insert(slot as i64, line);
+        }
+    }
+
+    /// Makes `lanes` of a predicate undefined.
+    pub fn forget_pred(&mut self, pred: usize, lanes: Lanes, line: u32) {
+        if lanes != 0 {
+            self.preds_written[pred] &= !lanes;
+            self.derived.insert(-1 - pred as i64, line);
+        }
+    }
+
+    /// The line that computed a slot from something undefined, if one did.
+    pub fn derived(&self, slot: usize) -> Option<u32> {
+        self.derived.get(&(slot as i64)).copied()
+    }
+
+    /// The same for a predicate.
+    pub fn derived_pred(&self, pred: usize) -> Option<u32> {
+        self.derived.get(&(-1 - pred as i64)).copied()
     }
 
     /// Stores `value` into the lanes of `lanes`; the others keep what they had.

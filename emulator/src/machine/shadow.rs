@@ -75,7 +75,7 @@ pub struct Record {
     pub clock: u32,
     /// PTX line.
     pub line: u32,
-    /// The accumulator and shape of an MMA; the cluster, for an access to global memory.
+    /// The accumulator and shape of an MMA; the warp's clock at a `tcgen05.ld` or `st`; the cluster, for an access to global memory.
     pub key: u32,
     /// Warp within the cluster.
     pub warp: u16,

@@ -31,6 +31,9 @@ struct Allocation {
     by: Actor,
 }
 
+/// The name of the uses that `tcgen05.st` makes.
+pub const STORE: &str = "tcgen05.st";
+
 /// A part of tensor memory that an unfinished operation uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Use {
@@ -220,6 +223,16 @@ impl TensorMemory {
     pub fn write_lanes(&mut self, column: u32, lane: usize, values: &[u32]) {
         self.cells[column as usize][lane..lane + values.len()].copy_from_slice(values);
         self.written[column as usize] |= lanes(lane, values.len());
+    }
+
+    /// The `tcgen05.st` in flight that touch some columns and lanes.
+    pub fn stores(&self, columns: (u32, u32), lanes: LaneSet) -> impl Iterator<Item = Ticket> {
+        let touches = move |u: &&Use| {
+            columns.0 < u.columns.0 + u.columns.1
+                && u.columns.0 < columns.0 + columns.1
+                && u.lanes & lanes != 0
+        };
+        self.uses.iter().filter(|u| u.what == STORE).filter(touches).map(|u| u.ticket)
     }
 
     /// Notes a use until [`TensorMemory::end_use`].

@@ -61,10 +61,20 @@ pub enum Block {
         /// How many.
         columns: u32,
     },
+    /// The other CTA of the pair to come to as many `tcgen05.alloc.cta_group::2`.
+    Pair {
+        /// How many.
+        count: u32,
+    },
     /// Registers that other warps of the CTA have to release (`setmaxnreg.inc`).
     Registers {
         /// How many for each thread.
         count: u32,
+    },
+    /// The first `wgmma` groups of the warp's warpgroup to be over.
+    Warpgroup {
+        /// How many.
+        groups: usize,
     },
     /// Asynchronous operations to complete, or only to finish reading their sources.
     Tickets {
@@ -93,6 +103,8 @@ pub struct Groups {
     pub open: Vec<Ticket>,
     /// Committed groups, oldest first.
     pub committed: VecDeque<Vec<Ticket>>,
+    /// Whether there was a wait.
+    pub waited: bool,
 }
 
 impl Groups {
@@ -223,6 +235,8 @@ pub struct Warp {
     pub cp_async: Vec<Groups>,
     /// `tcgen05.ld` since the last `wait::ld`.
     pub loads: Vec<PendingLoad>,
+    /// The column of a `tcgen05.alloc.cta_group::2` that waits for the other CTA.
+    pub allocated: Option<u32>,
     /// `tcgen05.st` since the last `wait::st`.
     pub stores: Vec<Ticket>,
     /// `wgmma` bookkeeping.
@@ -234,8 +248,8 @@ pub struct Warp {
 /// Asynchronous `wgmma` operations of a warp.
 #[derive(Debug, Default)]
 pub struct Wgmmas {
-    /// Groups of operations.
-    pub groups: Groups,
+    /// Operations since the last commit.
+    pub open: Vec<Ticket>,
     /// Accumulators that have not been handed back: their registers, and the last operation on
     /// them.
     pub results: Vec<PendingLoad>,
@@ -273,6 +287,7 @@ impl Warp {
             bulk: vec![],
             cp_async: vec![],
             loads: vec![],
+            allocated: None,
             stores: vec![],
             wgmma: Wgmmas::default(),
             registers: None,

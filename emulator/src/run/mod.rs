@@ -67,9 +67,11 @@ pub enum Ordering {
     #[default]
     Strict,
     /// By what shipped kernels rely on: `tcgen05` operations of one thread stay in order; reading a
-    /// register that a `tcgen05.ld` will write waits for it, so that `wait::ld` may come later (but
-    /// must come); a register that nothing in the kernel writes holds anything; a relaxed read of
-    /// global memory acquires.
+    /// register that a `tcgen05.ld` will write waits for it, which is as good as a `wait::ld` where
+    /// the kernel has any; a `tcgen05.st` comes before a later `ld` without a wait; a thread's last bulk stores may still read shared memory when it exits, if
+    /// it waited for earlier ones; a register that nothing in the kernel writes holds anything; one
+    /// that was not written on the way here may be computed with, as long as nothing is stored,
+    /// addressed or decided by the result; a relaxed read of global memory acquires.
     Hardware,
 }
 

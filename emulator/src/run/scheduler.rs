@@ -123,6 +123,8 @@ impl ClusterRun {
                 mbarriers: Mbarriers::default(),
                 named: vec![NamedBarrier::default(); 16],
                 tmem: TensorMemory::default(),
+                pair_allocations: 0,
+                warpgroups: Default::default(),
                 free_registers: 0,
                 live_warps: warps_per_cta,
                 ended: false,
@@ -357,10 +359,27 @@ impl ClusterRun {
             State::Blocked(Block::TensorMemory { columns }) => {
                 format!("waits for {columns} free columns of tensor memory")
             }
+            State::Blocked(Block::Pair { .. }) => {
+                "waits for the other CTA of its pair to come to its tcgen05.alloc".to_owned()
+            }
             State::Blocked(Block::Registers { count }) => format!(
                 "waits for {count} registers more for each thread; {} are released",
                 self.space.ctas[warp.rank as usize].free_registers
             ),
+            State::Blocked(Block::Warpgroup { groups }) => {
+                let cta = &self.space.ctas[warp.rank as usize];
+                let behind =
+                    cta.warpgroups.get(&(warp.index / 4)).map(|group| group.behind(*groups));
+                let first = warp.index / 4 * 4;
+                let behind = behind
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|&w| first + w as u32)
+                    .collect::<Vec<_>>();
+                format!(
+                    "waits for the wgmma group {groups} of its warpgroup, which warps {behind:?} have not committed"
+                )
+            }
             State::Blocked(Block::Tickets { tickets, .. }) => {
                 format!("waits for {} asynchronous operations", tickets.len())
             }

@@ -135,7 +135,7 @@ pub(super) fn issue(
         Some(index) => warp.wgmma.results[index].ticket = ticket,
         None => warp.wgmma.results.push(PendingLoad { ticket, slots }),
     }
-    warp.wgmma.groups.open.push(ticket);
+    warp.wgmma.open.push(ticket);
     Ok(())
 }
 
@@ -151,22 +151,35 @@ fn check_fence(slot: u32, warp: &Warp) -> Result<(), Box<Fault>> {
     Err(Box::new(Fault::new(FaultKind::Race, message)))
 }
 
-/// `wgmma.wait_group`: accumulators whose last operation is in a group that is over come back.
+/// `wgmma.commit_group`.
+pub(super) fn commit(space: &mut Space, warp: &mut Warp) {
+    let group = std::mem::take(&mut warp.wgmma.open);
+    let warpgroups = &mut space.ctas[warp.rank as usize].warpgroups;
+    warpgroups.entry(warp.index / 4).or_default().commit(warp.index % 4, group);
+    space.events += 1;
+}
+
+/// `wgmma.wait_group`, for all four warps of the warpgroup: accumulators whose last operation is in a group that is over come back.
 pub(super) fn wait(
     pending: u32,
     space: &mut Space,
     warp: &mut Warp,
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
-    let due: Vec<u64> = warp.wgmma.groups.due(pending as usize).collect();
-    let open: Vec<u64> = due.iter().copied().filter(|&t| !space.queue.is_done(t)).collect();
-    if !open.is_empty() {
-        return Ok(Flow::Wait(Block::Tickets { tickets: open, reads: false }));
+    let warpgroups = &mut space.ctas[warp.rank as usize].warpgroups;
+    let Some(group) = warpgroups.get_mut(&(warp.index / 4)) else { return Ok(Flow::Next) };
+    let groups = group.committed(warp.index % 4).saturating_sub(pending as usize);
+    if !group.is_over(groups, |t| space.queue.is_done(t)) {
+        return Ok(Flow::Wait(Block::Warpgroup { groups }));
     }
-    let over = warp.wgmma.groups.committed.len().saturating_sub(pending as usize);
-    warp.wgmma.groups.committed.drain(..over);
+    group.forget(groups);
+    let still: Vec<u64> =
+        group.open(warp.index % 4).chain(warp.wgmma.open.iter().copied()).collect();
+    if let Some(races) = &mut space.races {
+        races.wait_warpgroup(warp.id - warp.index % 4, groups);
+    }
     for result in std::mem::take(&mut warp.wgmma.results) {
-        if !due.contains(&result.ticket) {
+        if still.contains(&result.ticket) {
             warp.wgmma.results.push(result);
             continue;
         }
