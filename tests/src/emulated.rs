@@ -21,7 +21,9 @@ pub struct Emulated {
     options: Options,
     instructions: u64,
     /// The launches so far.
-    launches: Vec<(ptx_emulator::run::Module, Launch, Options)>,
+    launches: Vec<(ptx_emulator::run::Module, Launch)>,
+    /// They may begin before the one before has ended.
+    overlapping: bool,
 }
 
 /// Device memory of an [`Emulated`] device.
@@ -32,6 +34,11 @@ pub struct Buffer {
     bytes: usize,
 }
 
+/// Whether an entry packs weights, which is waited for.
+fn packs(entry: &str) -> bool {
+    entry.contains("pack")
+}
+
 fn failed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Backend { device: "emulator".to_owned(), cause: cause.into() }
 }
@@ -40,7 +47,13 @@ impl Emulated {
     /// A device whose schedules follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
-        Emulated { device: Device::new(), options, instructions: 0, launches: vec![] }
+        Emulated {
+            device: Device::new(),
+            options,
+            instructions: 0,
+            launches: vec![],
+            overlapping: false,
+        }
     }
 
     /// The same device, on which a launch that executes more thread-instructions in one cluster
@@ -57,10 +70,26 @@ impl Emulated {
     /// # Errors
     /// The ending of a launch that is at fault.
     pub fn again(&mut self) -> Result<()> {
-        for (module, launch, options) in &self.launches {
-            self.device.launch(module, launch, options).map_err(failed)?;
+        let mut last = self.launches.last().map(|(_, last)| last.entry.as_str());
+        for (module, launch) in self.launches.iter().filter(|(_, launch)| !packs(&launch.entry)) {
+            let options = self.options_after(last, launch);
+            self.device.launch(module, launch, &options).map_err(failed)?;
+            last = Some(&launch.entry);
         }
         Ok(())
+    }
+
+    /// The same device, on which a launch may begin before the one before it has ended, as those of
+    /// `Prepared::launch` do on Hopper. Weights are packed by themselves.
+    #[must_use]
+    pub fn overlapping(mut self) -> Self {
+        self.overlapping = true;
+        self
+    }
+
+    fn options_after(&self, last: Option<&str>, launch: &Launch) -> Options {
+        let alone = packs(&launch.entry) || last.is_none_or(packs);
+        Options { overlap: self.overlapping && !alone, ..self.options }
     }
 
     /// Parses and decodes PTX, once for all devices.
@@ -128,12 +157,11 @@ impl Backend for Emulated {
             dynamic_shared: shape.dynamic_shared,
             params: parameters.to_vec(),
         };
-        // Those of Hopper may begin before the one before has ended (see the CUDA backend).
-        let overlap = shape.kernel.contains("_sm90_");
-        let options = Options { overlap, ..self.options };
+        let last = self.launches.last().map(|(_, last)| last.entry.as_str());
+        let options = self.options_after(last, &launch);
         let stats = self.device.launch(&module, &launch, &options).map_err(failed)?;
         self.instructions += stats.instructions;
-        self.launches.push((module, launch, options));
+        self.launches.push((module, launch));
         Ok(())
     }
 

@@ -171,6 +171,9 @@ impl Case {
             Err(error) => return (Some(error.to_string()), 0),
         };
         let mut device = Emulated::new(seed).limited(limit);
+        if matches!(self, Case::Hopper(_)) {
+            device = device.overlapping();
+        }
         let wrong = |verdict: Verdict| {
             (!verdict.passed()).then(|| {
                 let elements = verdict.outside_tolerance.max(verdict.wrong_bits);

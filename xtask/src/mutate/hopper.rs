@@ -48,7 +48,8 @@ pub fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
             let module = Emulated::parse(text)?;
             for case in &mut cases {
                 case.again = again;
-                case.right = dual_gemm(&mut Emulated::new(0), &module, &case.plan, &case.views())?;
+                let mut device = Emulated::new(0).overlapping();
+                case.right = dual_gemm(&mut device, &module, &case.plan, &case.views())?;
                 let expected = Expected::reference_only(&case.plan.problem, &case.views())?;
                 let verdict = expected.judge(&case.right);
                 if !verdict.passed() {
