@@ -74,9 +74,10 @@ impl Plan {
     }
 
     /// The parameter space of the kernel that packs the weights, which lie at `b1` and `b2`: the weights,
-    /// their scales, the packed weights; N, K.
+    /// their scales, the packed weights; N, K, 0.
     pub fn packing_parameters(&self, [b1, b2]: [u64; 2], at: &Addresses) -> Vec<u8> {
-        let sizes = [self.problem.n as u32, self.problem.k as u32];
+        // Two weights, not the halves of one.
+        let sizes = [self.problem.n as u32, self.problem.k as u32, 0];
         [b1, b2, at.sfb1, at.sfb2, at.packed]
             .into_iter()
             .flat_map(u64::to_le_bytes)
@@ -206,7 +207,7 @@ mod tests {
         let bytes = plan.packing_parameters([10, 11], &AT);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!([0, 8, 16, 24, 32, 40, 44].map(word), [10, 11, 3, 4, 7, 16, 64]);
-        let want = [[".u64"; 5].as_slice(), &[".u32"; 2]].concat();
+        let want = [[".u64"; 5].as_slice(), &[".u32"; 3]].concat();
         assert_eq!(declared(crate::ptx::SM_90A, plan.packing().unwrap().kernel), want);
 
         assert_eq!(plan.first(), None, "16-bit activations are read as they are");

@@ -2,7 +2,8 @@
 //! dual GEMM may run.
 //!
 //! ```text
-//! Contract  B1 and B2 [L, N, K]: e2m1, K-major, two a byte
+//! Contract  B1 and B2 [L, N, K]: e2m1, K-major, two a byte; or, `halved`, the first rows of B1 and the
+//!           rest of them, as tile/group_schedule.rs cuts them
 //!           SFB1, SFB2: ue4m3, one per 16 along K, 128×4 blocked, batches one after another
 //!           packed: written whole
 //! Grid      x: stages along K, y: chunks of 32 rows, z: batches
@@ -13,6 +14,7 @@ use crate::ptx::memory::{
     ld_global_nc_b32, ld_global_nc_v4_b32, st_global_v2_b32, st_global_v4_b32,
 };
 use crate::ptx::sreg::{ctaid_x, ctaid_y, ctaid_z, tid_x};
+use crate::tile::group_schedule::first_half;
 use crate::tile::packed_sm90::{
     CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTER_K, QUARTERS, SCALES_OF_B2, STAGE_K,
     chunk_offset, codes_at, scales_at,
@@ -114,16 +116,23 @@ pub unsafe extern "ptx-kernel" fn nvfp4_dual_gemm_sm90_pack_weights(
     packed: u64,
     n: u32,
     k: u32,
+    halved: u32,
 ) {
     let (stage, chunk, batch) = (ctaid_x(), ctaid_y(), ctaid_z());
     let (warp, lane) = (tid_x() / 32, tid_x() % 32);
     let (quarter, piece) = (warp % QUARTERS, warp / QUARTERS % PIECES);
     let of_b2 = warp / (QUARTERS * PIECES);
     let (g, t) = (lane / 4, lane % 4);
-    let (codes, scales) = if of_b2 == 1 { (b2, sfb2) } else { (b1, sfb1) };
+    let (codes, scales) = if of_b2 == 1 && halved == 0 { (b2, sfb2) } else { (b1, sfb1) };
+    let (packed_rows, first_row) = match halved {
+        0 => (n, 0),
+        _ => (first_half(n), of_b2 * first_half(n)),
+    };
     let source = Source { codes, scales, n, k, batch };
-    let (row, at) =
-        (chunk * CHUNK_ROWS + piece * PIECE_ROWS + g, stage * STAGE_K + quarter * QUARTER_K);
+    let (row, at) = (
+        first_row + chunk * CHUNK_ROWS + piece * PIECE_ROWS + g,
+        stage * STAGE_K + quarter * QUARTER_K,
+    );
     // SAFETY: inside the tensors, and this thread's own part of the packed weights.
     unsafe {
         let (upper, lower) = (source.row(row, at), source.row(row + 8, at));
@@ -134,7 +143,7 @@ pub unsafe extern "ptx-kernel" fn nvfp4_dual_gemm_sm90_pack_weights(
             word([u[4], u[5]], [l[4], l[5]], t),
             word([u[6], u[7]], [l[6], l[7]], t),
         ];
-        let to = packed + chunk_offset(n, k, batch, chunk, stage);
+        let to = packed + chunk_offset(packed_rows, k, batch, chunk, stage);
         let codes = codes_at(piece, quarter) + of_b2 * CODES_OF_B2 + lane * 16;
         st_global_v4_b32(to + codes as u64, words);
         if t == 0 {
