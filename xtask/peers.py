@@ -235,4 +235,5 @@ def main():
             json.dump({"device": device, "copy_tb_s": bandwidth, "rows": rows}, file, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()

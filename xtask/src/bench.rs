@@ -9,11 +9,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::backend::cuda::{Cuda, Graph, Prepared, Tensors};
+use nvfp4_dual_gemm::grouped::Operation;
 use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm::{ActivationType, Plan, Problem};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 
+use crate::bench_groups;
 use crate::measurements::{Measurements, Row};
 
 /// Options of `bench`.
@@ -25,6 +27,9 @@ pub struct Options {
     /// M,N,K instead of the standard list; may be repeated.
     #[arg(long, value_name = "M,N,K")]
     shape: Vec<String>,
+    /// What is computed: the dense dual GEMM, or groups and experts.
+    #[arg(long, value_name = "OP", default_value = "dual", value_parser = ["dual", "grouped", "grouped-dual"])]
+    op: String,
     /// Element type of A: nvfp4, f16 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "nvfp4", value_parser = ["nvfp4", "f16", "bf16"])]
     activations: String,
@@ -33,14 +38,14 @@ pub struct Options {
     sweep: bool,
     /// Graph replays per shape.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    replays: usize,
+    pub replays: usize,
     /// Also write the results to this file as JSON.
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub json: Option<PathBuf>,
 }
 
 /// Bytes of weights that make L2 forget: several times its 60 MB.
-const FOOTPRINT: usize = 300 << 20;
+pub const FOOTPRINT: usize = 300 << 20;
 /// Launches in a graph, at least.
 const LAUNCHES: usize = 16;
 
@@ -61,6 +66,11 @@ const CONTEST: [(usize, usize, usize); 11] = [
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
+    match options.op.as_str() {
+        "grouped" => return bench_groups::run(options, Operation::Gemm),
+        "grouped-dual" => return bench_groups::run(options, Operation::DualGemm),
+        _ => {}
+    }
     let mut device = Cuda::new(0)?;
     println!("{}", device.name());
     println!(
@@ -223,12 +233,10 @@ impl Sets {
                 times.push(f64::from(milliseconds) * 1e3 / launches.len() as f64);
             }
         }
-        times.sort_by(f64::total_cmp);
         for set in [0, self.c.len() - 1] {
             self.check(device, set)?;
         }
-        let at = |part: usize| times[part * (times.len() - 1) / 10];
-        Ok([at(1), at(5), at(9)])
+        Ok(percentiles(times))
     }
 
     /// Compares elements of one set's C with f64.
@@ -261,12 +269,18 @@ impl Sets {
     }
 }
 
+/// Tenth percentile, median, ninetieth percentile.
+pub fn percentiles(mut times: Vec<f64>) -> [f64; 3] {
+    times.sort_by(f64::total_cmp);
+    [1, 5, 9].map(|part| times[part * (times.len() - 1) / 10])
+}
+
 fn word(bytes: &[u8], i: usize) -> u16 {
     u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]])
 }
 
 /// One scaled element of an NVFP4 operand with blocked scales.
-fn value(packed: &[u8], scales: &[u8], k: usize, row: usize, i: usize) -> f64 {
+pub fn value(packed: &[u8], scales: &[u8], k: usize, row: usize, i: usize) -> f64 {
     let code = packed[row * (k / 2) + i / 2] >> (i % 2 * 4) & 15;
     let atom = row / 128 * k.div_ceil(64) + i / 64;
     let byte = scales[atom * 512 + row % 32 * 16 + row % 128 / 32 * 4 + i % 64 / 16];

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cuda")]
 mod bench;
+#[cfg(feature = "cuda")]
+mod bench_groups;
 mod build_ptx;
 mod diff_backends;
 mod measurements;

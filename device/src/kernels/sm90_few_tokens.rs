@@ -556,11 +556,13 @@ unsafe fn run<const T: u32, const N: usize, const R: u32, const STAGES: u32>(
                     tile.produce_tokens();
                 }
             }
-            bar_warp_sync();
-            tile.exchanged();
         } else {
             tile.multiply(warp);
-            tile.exchanged();
+        }
+        // One barrier for all roles, at one place.
+        bar_warp_sync();
+        tile.exchanged();
+        if warp < FEW_WARPS {
             tile.store_c();
         }
         // No CTA ends while another may read its shared memory.

@@ -39,9 +39,9 @@ impl FewGeometry {
             (32, 64) => 6,
             _ => panic!("no kernel for few tokens has this tile"),
         };
-        // About 50 KB: what the memory's bandwidth needs to hide its latency. More would only make
+        // 37 to 46 KB: what the memory's bandwidth needs to hide its latency. More would only make
         // everyone else's loads wait, the kernel's before this one and those of the tokens.
-        let in_flight = if rows == 32 { 5 } else { 3 };
+        let in_flight = if rows == 32 { 5 } else { 2 };
         FewGeometry { tokens, rows, stages, in_flight }
     }
 

@@ -5,7 +5,7 @@ use std::ptr;
 
 use cust::sys;
 
-use super::driver::check;
+use super::driver::{RawStream, check};
 use super::{Cuda, Prepared};
 use crate::error::Result;
 
@@ -27,6 +27,17 @@ impl Graph {
     /// # Safety
     /// As for [`Prepared::launch`], for every replay.
     pub unsafe fn capture(device: &Cuda, launches: &[&Prepared]) -> Result<Graph> {
+        Self::record(device, |stream| {
+            // SAFETY: the caller's.
+            launches.iter().try_for_each(|prepared| unsafe { prepared.launch(stream) })
+        })
+    }
+
+    /// Records what `launch` puts on the stream that it is given.
+    ///
+    /// # Errors
+    /// What the driver reports; what `launch` reports.
+    pub fn record(device: &Cuda, launch: impl FnOnce(RawStream) -> Result<()>) -> Result<Graph> {
         device.enter()?;
         let name = device.name();
         let done = |action: &str, status: sys::CUresult| check(name, action, status as c_int);
@@ -44,8 +55,7 @@ impl Graph {
             }
             let mode = sys::CUstreamCaptureMode_enum::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
             done("starting a capture", sys::cuStreamBeginCapture_v2(graph.stream, mode))?;
-            let launched =
-                launches.iter().try_for_each(|prepared| prepared.launch(graph.stream.cast()));
+            let launched = launch(graph.stream.cast());
             let mut recorded = ptr::null_mut();
             let ended = sys::cuStreamEndCapture(graph.stream, &mut recorded);
             launched?;

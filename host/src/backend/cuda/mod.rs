@@ -13,6 +13,7 @@
 
 pub mod driver;
 mod graph;
+mod grouped;
 mod prepared;
 
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ use crate::plan::{LaunchShape, Plan};
 use crate::problem::Problem;
 pub use driver::RawStream;
 pub use graph::Graph;
+pub use grouped::PreparedGroups;
 pub use prepared::{PackedWeights, Prepared, Tensors};
 
 /// The oldest driver that takes PTX ISA 8.6, as CUDA versions are numbered.

@@ -109,7 +109,7 @@ impl Cuda {
                 remedy: "its kernels read the weights as they are: call Cuda::prepare",
             });
         };
-        let module = self.module(plan)?;
+        let module = self.module(plan.arch)?;
         let buffer = self.uninitialized(workspace, "the packed weights")?;
         let addresses = Addresses {
             packed: buffer.as_device_ptr().as_raw(),
@@ -153,12 +153,12 @@ impl Cuda {
     }
 
     /// The kernels, loaded at the first call.
-    fn module(&self, plan: &Plan) -> Result<&Module> {
+    pub(super) fn module(&self, arch: &str) -> Result<&Module> {
         if let Some(module) = self.kernels.get() {
             return Ok(module);
         }
-        let source = ptx::for_arch(plan.arch).ok_or_else(|| Error::Unsupported {
-            what: format!("PTX for {}", plan.arch),
+        let source = ptx::for_arch(arch).ok_or_else(|| Error::Unsupported {
+            what: format!("PTX for {arch}"),
             remedy: "build the crate's PTX for it",
         })?;
         let module = Module::from_ptx(source, &[])
@@ -167,7 +167,7 @@ impl Cuda {
         Ok(self.kernels.get_or_init(|| module))
     }
 
-    fn function(&self, module: &Module, kernel: &str) -> Result<sys::CUfunction> {
+    pub(super) fn function(&self, module: &Module, kernel: &str) -> Result<sys::CUfunction> {
         let found = module.get_function(kernel);
         found
             .map(|function| function.to_raw())
@@ -189,7 +189,7 @@ impl Cuda {
         self.enter()?;
         self.check_arch(plan.arch)?;
         check_tensors(plan, tensors, weights.is_some())?;
-        let module = self.module(plan)?;
+        let module = self.module(plan.arch)?;
         let main = self.function(module, plan.kernel)?;
         // SAFETY: the module is live.
         unsafe { driver::allow_shared(&self.name, main, plan.dynamic_shared)? };
@@ -254,24 +254,37 @@ impl Prepared {
     /// `stream` is live or null. Until the run has ended the tensors stay allocated, the inputs are
     /// not written, and C is not accessed by others.
     pub unsafe fn launch(&self, stream: RawStream) -> Result<()> {
-        self.device.enter()?;
-        let name = &self.device.name;
         // SAFETY: the caller's.
-        unsafe {
-            if !stream.is_null() {
-                let context = driver::stream_context(name, stream)?;
-                if context.cast() != self.device.context.as_raw() {
-                    return Err(Error::Unsupported {
-                        what: format!("a stream of another context than that of {name}"),
-                        remedy: "make the stream in the device's primary context",
-                    });
-                }
+        unsafe { put(&self.device, &self.launches, stream) }
+    }
+}
+
+/// Puts kernels on a stream, if it is of the device's context.
+///
+/// # Safety
+/// As for [`Prepared::launch`].
+pub(super) unsafe fn put(
+    device: &Cuda,
+    launches: &[(sys::CUfunction, driver::Shape, Vec<u8>)],
+    stream: RawStream,
+) -> Result<()> {
+    device.enter()?;
+    let name = &device.name;
+    // SAFETY: the caller's.
+    unsafe {
+        if !stream.is_null() {
+            let context = driver::stream_context(name, stream)?;
+            if context.cast() != device.context.as_raw() {
+                return Err(Error::Unsupported {
+                    what: format!("a stream of another context than that of {name}"),
+                    remedy: "make the stream in the device's primary context",
+                });
             }
-            for (function, shape, parameters) in &self.launches {
-                driver::launch(name, *function, shape, stream, parameters)?;
-            }
-            Ok(())
         }
+        for (function, shape, parameters) in launches {
+            driver::launch(name, *function, shape, stream, parameters)?;
+        }
+        Ok(())
     }
 }
 
