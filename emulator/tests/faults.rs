@@ -254,8 +254,4 @@ fn tiles_of_a_warp() {
     fine(tiles, 32, 1);
     let wrong = tiles.replace("mov.u32 %r3, 255", "mov.u32 %r3, 127");
     faulty(&wrong, 32, 1, FaultKind::Convergence);
-    // Lane 0 names the whole warp, the others themselves alone.
-    let apart =
-        "mov.u32 %r3, 1; shl.b32 %r3, %r3, %r0; selp.b32 %r3, -1, %r3, %p0; bar.warp.sync %r3;";
-    faulty(apart, 32, 1, FaultKind::Convergence);
 }
