@@ -121,3 +121,33 @@ fn atomics_do_not_race_and_same_values_neither() {
         assert_eq!(run("st.shared.b32 [%r1], 7;", seed), Ok(()), "seed {seed}");
     }
 }
+
+#[test]
+fn a_cluster_barrier_that_hands_nothing_over() {
+    let text = kernel(
+        "mov.u32 %r4, %cluster_ctarank; xor.b32 %r4, %r4, 1; mapa.shared::cluster.u32 %r5, %r2, %r4; \
+         st.shared::cluster.u32 [%r5], %r0; barrier.cluster.arrive.release.aligned; \
+         barrier.cluster.wait.acquire.aligned; ld.shared.u32 %r6, [%r2];",
+    );
+    // The other CTA's first stores are ordered by a cluster barrier of their own.
+    let text = text.replace("bar.sync 0;", "barrier.cluster.arrive; barrier.cluster.wait;");
+    let relaxed = text.replace("arrive.release", "arrive.relaxed");
+    let fenced = relaxed.replace(
+        "barrier.cluster.arrive.relaxed",
+        "fence.acq_rel.cluster; barrier.cluster.arrive.relaxed",
+    );
+    for seed in 0..8 {
+        let run = |text: &str| {
+            let mut bench = Bench::new(text);
+            let buffer = bench.buffer("buffer", &[1; 1024]);
+            let one = one_cta("k", 64, 4096, params(&[buffer]));
+            let launch = Launch { grid: [2, 1, 1], cluster: Some([2, 1, 1]), ..one };
+            bench.run(&launch, seed).map(|_| ())
+        };
+        assert_eq!(run(&text), Ok(()), "seed {seed}");
+        assert_eq!(run(&fenced), Ok(()), "seed {seed}");
+        let found = fault(run(&relaxed).unwrap_err());
+        assert_eq!(found.kind, FaultKind::Race, "seed {seed}: {found}");
+        assert!(found.message.contains("no barrier orders the two"), "{found}");
+    }
+}

@@ -3,12 +3,12 @@
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::plan::tensor_map::Operand;
-use crate::plan::{Plan, sm90};
+use crate::plan::{Before, Plan, sm90};
 use crate::problem::{ActivationType, Inputs, OutputType};
 use nvfp4_dual_gemm_device::kernels::{SM90_FLAG_A16, SM90_FLAG_BF16_OUTPUT};
 
 /// Device addresses of a launch's tensors, and of its tensor maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Addresses {
     /// The plan's maps, 128 bytes each, aligned to 64.
     pub maps: u64,
@@ -16,6 +16,8 @@ pub struct Addresses {
     pub a: u64,
     /// The plan's workspace, aligned to 256; not read by plans without one.
     pub workspace: u64,
+    /// The packed weights, aligned to 256; not read by plans that do not pack them.
+    pub packed: u64,
     /// Blocked scales of A, aligned to 16; not read where A is 16-bit.
     pub sfa: u64,
     /// Blocked scales of B1, aligned to 16.
@@ -26,17 +28,30 @@ pub struct Addresses {
     pub c: u64,
 }
 
+impl Addresses {
+    /// What the plan's map of A describes: A, or what a kernel before has made of it.
+    pub fn mapped_a(&self, plan: &Plan) -> u64 {
+        if plan.before.is_some() { self.workspace } else { self.a }
+    }
+}
+
 impl Plan {
-    /// The kernel's parameter space: the addresses of the maps, (on Hopper:) the workspace, (on
-    /// Blackwell:) A's scales, B1's and B2's scales, C; M, N, K, the row pitch of C, both alphas; on
+    /// The kernel's parameter space: the address of the maps; on Blackwell those of A's, B1's and B2's
+    /// scales, on Hopper that of the packed weights; C; M, N, K, the row pitch of C, both alphas; on
     /// Hopper flags.
     pub fn parameters(&self, at: &Addresses) -> Vec<u8> {
         let hopper = self.arch == sm90::ARCH;
-        let of_a = if hopper { at.workspace } else { at.sfa };
+        let addresses = if self.pack.is_some() {
+            vec![at.maps, at.packed, at.c]
+        } else if hopper {
+            vec![at.maps, at.workspace, at.sfb1, at.sfb2, at.c]
+        } else {
+            vec![at.maps, at.sfa, at.sfb1, at.sfb2, at.c]
+        };
         // The plan has checked that the dimensions fit 31 bits.
         let sizes = [self.problem.m, self.problem.n, self.problem.k, self.ldc()];
         let alphas = [self.problem.alpha1, self.problem.alpha2];
-        [at.maps, of_a, at.sfb1, at.sfb2, at.c]
+        addresses
             .into_iter()
             .flat_map(u64::to_le_bytes)
             .chain(sizes.into_iter().flat_map(|size| (size as u32).to_le_bytes()))
@@ -45,11 +60,25 @@ impl Plan {
             .collect()
     }
 
-    /// The parameter space of the kernel that runs before: A, its scales, the workspace; M, K, tokens
-    /// per tile, flags.
+    /// The parameter space of the kernel that runs before: A, its scales, the workspace; M, K.
     pub fn first_parameters(&self, at: &Addresses) -> Vec<u8> {
-        let sizes = [self.problem.m as u32, self.problem.k as u32, self.tile[0], self.flags()];
+        let mut sizes = vec![self.problem.m as u32, self.problem.k as u32];
+        if self.pack.is_none() {
+            sizes.extend([self.tile[0], self.flags()]);
+        }
         [at.a, at.sfa, at.workspace]
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .chain(sizes.into_iter().flat_map(u32::to_le_bytes))
+            .collect()
+    }
+
+    /// The parameter space of the kernel that packs the weights, which lie at `b1` and `b2`: the weights,
+    /// their scales, the packed weights; N, K, 0.
+    pub fn packing_parameters(&self, [b1, b2]: [u64; 2], at: &Addresses) -> Vec<u8> {
+        // Two weights, not the halves of one.
+        let sizes = [self.problem.n as u32, self.problem.k as u32, 0];
+        [b1, b2, at.sfb1, at.sfb2, at.packed]
             .into_iter()
             .flat_map(u64::to_le_bytes)
             .chain(sizes.into_iter().flat_map(u32::to_le_bytes))
@@ -90,32 +119,41 @@ pub fn dual_gemm<B: Backend>(
     let sfb1 = upload("sfb1", inputs.sfb1)?;
     let sfb2 = upload("sfb2", inputs.sfb2)?;
 
+    let mut allocate = |name, step: Option<Before>| match step {
+        Some(Before { workspace, .. }) => backend.alloc(name, workspace).map(Some),
+        None => Ok(None),
+    };
+    let workspace = allocate("workspace", plan.before)?;
+    let packed = allocate("packed weights", plan.pack)?;
+    let or_null = |buffer: &Option<B::Buffer>| buffer.as_ref().map_or(0, |b| backend.address(b));
+    let mut addresses = Addresses {
+        maps: 0,
+        a: backend.address(&a),
+        workspace: or_null(&workspace),
+        packed: or_null(&packed),
+        sfa: or_null(&sfa),
+        sfb1: backend.address(&sfb1),
+        sfb2: backend.address(&sfb2),
+        c: 0,
+    };
     let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
     for map in &plan.tensor_maps {
-        let address = backend.address(match map.operand {
-            Operand::A => &a,
-            Operand::B1 => &b1,
-            Operand::B2 => &b2,
-        });
+        let address = match map.operand {
+            Operand::A => addresses.mapped_a(plan),
+            Operand::B1 => backend.address(&b1),
+            Operand::B2 => backend.address(&b2),
+        };
         encoded.extend(backend.encode_map(map, address)?);
     }
     let mut maps = backend.alloc("tensor maps", encoded.len())?;
     backend.upload(&mut maps, &encoded)?;
-    let workspace = match plan.before {
-        Some(before) => Some(backend.alloc("workspace", before.workspace)?),
-        None => None,
-    };
     let c = backend.alloc("c", sizes.c)?;
+    (addresses.maps, addresses.c) = (backend.address(&maps), backend.address(&c));
 
-    let addresses = Addresses {
-        maps: backend.address(&maps),
-        a: backend.address(&a),
-        workspace: workspace.as_ref().map_or(0, |buffer| backend.address(buffer)),
-        sfa: sfa.as_ref().map_or(0, |sfa| backend.address(sfa)),
-        sfb1: backend.address(&sfb1),
-        sfb2: backend.address(&sfb2),
-        c: backend.address(&c),
-    };
+    if let Some(packing) = plan.packing() {
+        let weights = [backend.address(&b1), backend.address(&b2)];
+        backend.launch(module, &packing, &plan.packing_parameters(weights, &addresses))?;
+    }
     if let Some(first) = plan.first() {
         backend.launch(module, &first, &plan.first_parameters(&addresses))?;
     }
@@ -131,12 +169,14 @@ mod tests {
     use super::*;
     use crate::problem::Problem;
 
+    const AT: Addresses =
+        Addresses { maps: 1, a: 9, workspace: 8, packed: 7, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
+
     #[test]
     fn parameters_lie_as_the_entry_point_declares_them() {
         let problem = Problem::new(3, 16, 64).with_alphas(0.5, -2.0);
         let plan = Plan::choose(&problem, 148).unwrap();
-        let at = Addresses { maps: 1, a: 9, workspace: 8, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
-        let bytes = plan.parameters(&at);
+        let bytes = plan.parameters(&AT);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!([0, 8, 16, 24, 32].map(word), [1, 2, 3, 4, 5]);
         assert_eq!([40, 44, 48, 52].map(word), [3, 16, 64, 16]);
@@ -158,17 +198,24 @@ mod tests {
             .with_output(OutputType::Bf16)
             .with_activations(ActivationType::F16);
         let plan = sm90::choose(&problem, 132).unwrap();
-        let at = Addresses { maps: 1, a: 9, workspace: 8, sfa: 2, sfb1: 3, sfb2: 4, c: 5 };
-        let bytes = plan.parameters(&at);
+        let bytes = plan.parameters(&AT);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!([0, 8, 16, 24, 32].map(word), [1, 8, 3, 4, 5]);
-        assert_eq!([40, 44, 48, 52, 64].map(word), [3, 16, 64, 16, 3]);
-        let want = [[".u64"; 5].as_slice(), &[".u32"; 4], &[".f32"; 2], &[".u32"]].concat();
+        assert_eq!([0, 8, 16].map(word), [1, 7, 5]);
+        assert_eq!([24, 28, 32, 36, 48].map(word), [3, 16, 64, 16, 3]);
+        let want = [[".u64"; 3].as_slice(), &[".u32"; 4], &[".f32"; 2], &[".u32"]].concat();
         assert_eq!(declared(crate::ptx::SM_90A, plan.kernel), want);
-        let bytes = plan.first_parameters(&at);
+        let bytes = plan.packing_parameters([10, 11], &AT);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!([0, 8, 16, 24, 28, 32, 36].map(word), [9, 2, 8, 3, 64, 8, 3]);
-        let want = [[".u64"; 3].as_slice(), &[".u32"; 4]].concat();
+        assert_eq!([0, 8, 16, 24, 32, 40, 44].map(word), [10, 11, 3, 4, 7, 16, 64]);
+        let want = [[".u64"; 5].as_slice(), &[".u32"; 3]].concat();
+        assert_eq!(declared(crate::ptx::SM_90A, plan.packing().unwrap().kernel), want);
+
+        assert_eq!(plan.first(), None, "16-bit activations are read as they are");
+        let plan = sm90::choose(&problem.with_activations(ActivationType::Nvfp4), 132).unwrap();
+        let bytes = plan.first_parameters(&AT);
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!([0, 8, 16, 24, 28].map(word), [9, 2, 8, 3, 64]);
+        let want = [[".u64"; 3].as_slice(), &[".u32"; 2]].concat();
         assert_eq!(declared(crate::ptx::SM_90A, plan.first().unwrap().kernel), want);
     }
 }

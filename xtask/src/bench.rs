@@ -78,12 +78,12 @@ pub fn run(options: &Options) -> Result<()> {
         let mut plans = vec![device.plan(&problem)?];
         if options.sweep {
             plans.clear();
-            for tokens in [8, 16, 32, 64, 128] {
-                if tokens as usize >= 2 * m.next_power_of_two().max(8) {
+            for tile in sm90::TILES {
+                if tile[0] as usize >= 2 * m.next_power_of_two().max(8) {
                     continue;
                 }
                 for split in 1..=8.min(k.div_ceil(256) as u32) {
-                    let plan = sm90::with_tile(&problem, tokens, split, device.sm_count())?;
+                    let plan = sm90::with_tile(&problem, tile, split, device.sm_count())?;
                     let ctas: u32 = plan.grid.iter().product();
                     if split == 1 || ctas <= 3 * device.sm_count() {
                         plans.push(plan);

@@ -110,7 +110,9 @@ fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
 
 /// Groups of every tail. One CTA walks over all tiles, so that rings and accumulators go round.
 fn listed(operation: Operation) -> Result<Grouped> {
-    let sizes = [(70, 136, 1056, 1), (129, 64, 96, 2), (17, 264, 832, 1)];
+    // An odd number of tiles, whatever their size: an epilogue that waits for the other set of
+    // accumulators is only late while tiles come in pairs.
+    let sizes = [(70, 136, 1056, 1), (129, 64, 96, 2), (9, 264, 2592, 1)];
     Ok(Grouped::listed(operation, &sizes, DataKind::FullRange, OutputType::F16, 7)?)
 }
 
@@ -294,17 +296,60 @@ fn explain(mutant: &Mutant, text: &str) -> Option<&'static str> {
             "leading byte offset",
             "K-major operands of one swizzle atom's width have no second one to step to",
         ),
+        (
+            "wgmma.mma_async",
+            "leading byte offset",
+            "K-major operands of one swizzle atom's width have no second one to step to",
+        ),
+        (
+            "setmaxnreg",
+            "removed",
+            "PTX has as many registers as it names: how many there are is between ptxas and the device",
+        ),
         ("tcgen05.cp", "leading byte offset", "rows of 16 bytes have no second column of atoms"),
         ("tcgen05.cp", "base offset", "only swizzled layouts have a base to be off"),
     ];
     let reason = reasons.iter().find(|(opcode, what, _)| is(opcode, what));
     let reason = reason.map(|(_, _, reason)| *reason);
+    let one_group_of_rows = || {
+        (is("wgmma.mma_async", "stride byte offset") && mutant.opcode.contains("n8k"))
+            .then_some("eight columns are one group of rows, and have no second one to step to")
+    };
+    let reason = reason.or_else(one_group_of_rows).or_else(|| {
+        another_wait_follows(mutant, text).then_some(
+            "another wait of the warp covers it before anything is read, stored or signalled: each \
+             piece of weights has registers of its own",
+        )
+    });
     reason.or_else(|| {
         waits_at_the_end(mutant, text).then_some(
             "waits for a commit that came before one that others wait for: the emulator takes \
              commits of a thread to arrive in their order, the kernel does not",
         )
     })
+}
+
+/// True for a commit, or a wait, of `wgmma` that is followed by another before anything depends on it.
+fn another_wait_follows(mutant: &Mutant, text: &str) -> bool {
+    let counts = ["wgmma.wait_group", "mbarrier.", "bar", "st.", "bra", "cp.", "mapa"];
+    let code = |line: &str| line.trim().trim_start_matches("{ .reg .pred p; ").to_owned();
+    let mut waits = text.lines().skip(mutant.line).map(code);
+    let next = |mut waits: &mut dyn Iterator<Item = String>| {
+        let found = Iterator::find(&mut waits, |line| {
+            let line = line
+                .split_once(' ')
+                .filter(|(at, _)| at.starts_with('@'))
+                .map_or(line.as_str(), |(_, rest)| rest);
+            counts.iter().any(|opcode| line.starts_with(opcode))
+        });
+        found.is_some_and(|line| line.starts_with("wgmma.wait_group"))
+    };
+    match mutant.opcode.as_str() {
+        opcode if opcode.starts_with("wgmma.wait_group") => next(&mut waits),
+        // Its own wait, and one more.
+        opcode if opcode.starts_with("wgmma.commit_group") => next(&mut waits) && next(&mut waits),
+        _ => false,
+    }
 }
 
 /// True for a wait after which its warp only waits, until the CTA meets at the end.

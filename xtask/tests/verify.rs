@@ -72,6 +72,50 @@ fn hopper_s_kernels_pass_and_a_mistake_in_them_fails() {
     }
 }
 
+/// A case of two groups, with this PTX.
+fn judge_groups(ptx: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let groups = ["--shape", "40,72,96", "--shape", "5,136,160", "--data", "quantised"];
+    verify(&[&["--ptx", ptx.to_str().unwrap(), "--seeds", "2"], &groups[..], options].concat())
+}
+
+#[test]
+fn groups_pass_and_a_mistake_in_them_fails() {
+    for options in [
+        ["--op", "grouped"].as_slice(),
+        &["--op", "grouped-dual"],
+        &["--op", "grouped-dual", "--two-pass"],
+        &["--op", "gemm"],
+        &["--two-pass"],
+    ] {
+        let (status, text) = judge_groups(&committed_ptx(), options);
+        assert_eq!(status, Some(0), "{text}");
+        assert!(text.contains("passed on the emulator"), "{text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.ptx");
+    let ptx = std::fs::read_to_string(committed_ptx()).unwrap();
+    // Lanes store their own column of both rows instead of swapping.
+    let changed = ptx.replace("shfl.sync.bfly.b32", "shfl.sync.idx.b32");
+    assert_ne!(changed, ptx);
+    std::fs::write(&path, changed).unwrap();
+    let (status, text) = judge_groups(&path, &["--op", "grouped-dual"]);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("first in group") && text.contains("FAILED"), "{text}");
+}
+
+#[test]
+fn operations_that_are_not_there_are_refused() {
+    for (arguments, message) in [
+        (["--op", "grouped", "--arch", "sm_90a"].as_slice(), "sm_100f on the emulator"),
+        (&["--op", "gemm", "--two-pass"], "takes one pass"),
+        (&["--op", "grouped", "--backend", "cuda"], "sm_100f on the emulator"),
+    ] {
+        let (status, text) = verify(arguments);
+        assert_eq!(status, Some(1), "{text}");
+        assert!(text.contains(message), "{text}");
+    }
+}
+
 #[test]
 fn a_wrong_result_fails_and_names_the_element() {
     let (status, text) = judge_changed(|ptx| ptx.replace("0fBFB8AA3B", "0fBFB00000"));

@@ -2,6 +2,8 @@
 
 use crate::kernels::Output;
 use crate::ptx::math::{cvt_rn_bf16x2_f32, cvt_rn_f16x2_f32};
+#[cfg(device_arch = "sm_90a")]
+use crate::ptx::memory::st_global_b32;
 use crate::ptx::memory::st_global_v4_b32;
 
 /// Two neighbouring columns as one word, the left one in the low half.
@@ -27,4 +29,15 @@ pub unsafe fn store_8(output: Output, address: u64, c: [f32; 8]) {
     ];
     // SAFETY: the caller's.
     unsafe { st_global_v4_b32(address, words) };
+}
+
+/// Converts 2 neighbouring columns and stores them.
+///
+/// # Safety
+/// `address` is a multiple of 4 in global memory and 4 bytes may be written there.
+#[cfg(device_arch = "sm_90a")]
+#[inline(always)]
+pub unsafe fn store_2(output: Output, address: u64, c: [f32; 2]) {
+    // SAFETY: the caller's.
+    unsafe { st_global_b32(address, pack(output, c[0], c[1])) };
 }

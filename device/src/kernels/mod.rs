@@ -16,14 +16,31 @@ pub mod sm100_nvfp4_grouped_gemm;
 #[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_silu_mul;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_expand;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_expand_tokens;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_few_tokens;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_grouped_expand;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_grouped_gemm;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_nvfp4_dual_gemm;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_pack_weights;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
 use crate::tile::group_schedule::{SILU_MUL_THREADS, TILE_WEIGHTS};
 use crate::tile::grouped::{GroupedGeometry, GroupedSmemMap};
-use crate::tile::sm90::{EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap};
+use crate::tile::packed_sm90::PACK_THREADS;
+use crate::tile::sm90::{
+    EXPAND_K, EXPAND_ROW_THREADS, EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap,
+};
+use crate::tile::sm90_few::{FEW_ALL_WARPS, FewGeometry, FewSmemMap};
+use crate::tile::sm90_grouped::{
+    GROUPED_EXPAND_THREADS, GroupedSm90Geometry, GroupedSm90SmemMap, TILE_ROWS,
+};
 use crate::tile::smem_map::SmemMap;
 
 /// Element type of C.
@@ -141,6 +158,64 @@ pub const SM90_EXPAND_TOKENS: KernelDecl = KernelDecl {
     output: None,
 };
 
+/// A kernel that only moves and decodes, without shared memory or a tile of C.
+const fn mover(name: &'static str, threads: u32, tile_k: u32) -> KernelDecl {
+    KernelDecl { name, block: [threads, 1, 1], tile_k, ..SM90_EXPAND_TOKENS }
+}
+
+/// The kernel that makes f16 of NVFP4 activations for the sm_90 dual GEMM.
+pub const SM90_EXPAND: KernelDecl =
+    mover("nvfp4_dual_gemm_sm90_expand", EXPAND_ROW_THREADS, EXPAND_K);
+/// The kernel that packs weights for the sm_90 dual GEMM.
+pub const SM90_PACK_WEIGHTS: KernelDecl =
+    mover("nvfp4_dual_gemm_sm90_pack_weights", PACK_THREADS, STAGE_K);
+
+const fn sm90_grouped(name: &'static str, tokens: u32) -> KernelDecl {
+    let geometry = GroupedSm90Geometry::new(tokens);
+    KernelDecl {
+        name,
+        arch: "sm_90a",
+        block: [geometry.threads(), 1, 1],
+        cluster: [1, 1, 1],
+        dynamic_shared: GroupedSm90SmemMap::new(geometry).dynamic_bytes(),
+        tile_m: tokens,
+        tile_n: TILE_ROWS,
+        tile_k: STAGE_K,
+        stages: geometry.stages,
+        output: None,
+    }
+}
+
+/// The grouped kernels on sm_90, by rows of C per tile, for one product and for two. The launch says
+/// which, and C's element type.
+pub const SM90_GROUPED: [KernelDecl; 4] = [
+    sm90_grouped("nvfp4_grouped_gemm_sm90_8x64", 8),
+    sm90_grouped("nvfp4_grouped_gemm_sm90_16x64", 16),
+    sm90_grouped("nvfp4_grouped_gemm_sm90_32x64", 32),
+    sm90_grouped("nvfp4_grouped_gemm_sm90_64x64", 64),
+];
+
+/// The kernel that makes f16 of all groups' NVFP4 activations for the sm_90 grouped kernels.
+pub const SM90_GROUPED_EXPAND: KernelDecl =
+    mover("nvfp4_grouped_gemm_sm90_expand", GROUPED_EXPAND_THREADS, 0);
+
+const fn sm90_few(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
+    let geometry = FewGeometry::new(tokens, rows);
+    KernelDecl {
+        name,
+        arch: "sm_90a",
+        block: [32 * FEW_ALL_WARPS, 1, 1],
+        // The launch chooses.
+        cluster: [1, 1, 1],
+        dynamic_shared: FewSmemMap::new(geometry).dynamic_bytes(),
+        tile_m: tokens,
+        tile_n: rows,
+        tile_k: STAGE_K,
+        stages: geometry.stages,
+        output: None,
+    }
+}
+
 const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
     let geometry = Sm90Geometry::new(tokens);
     KernelDecl {
@@ -173,15 +248,24 @@ pub const KERNELS: &[KernelDecl] = &[
     GROUPED_DUAL_GEMM[2],
     GROUPED_DUAL_GEMM[3],
     SILU_MUL,
-    sm90("nvfp4_dual_gemm_sm90_8x64_f16", 8),
-    sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16),
-    sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32),
+    sm90_few("nvfp4_dual_gemm_sm90_8x32_f16", 8, 32),
+    sm90_few("nvfp4_dual_gemm_sm90_16x32_f16", 16, 32),
+    sm90_few("nvfp4_dual_gemm_sm90_16x64_f16", 16, 64),
+    sm90_few("nvfp4_dual_gemm_sm90_32x64_f16", 32, 64),
     sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
-    sm90("nvfp4_dual_gemm_sm90_8x64_bf16", 8),
-    sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16),
-    sm90("nvfp4_dual_gemm_sm90_32x64_bf16", 32),
+    sm90_few("nvfp4_dual_gemm_sm90_8x32_bf16", 8, 32),
+    sm90_few("nvfp4_dual_gemm_sm90_16x32_bf16", 16, 32),
+    sm90_few("nvfp4_dual_gemm_sm90_16x64_bf16", 16, 64),
+    sm90_few("nvfp4_dual_gemm_sm90_32x64_bf16", 32, 64),
     sm90("nvfp4_dual_gemm_sm90_64x64_bf16", 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128),
+    SM90_GROUPED[0],
+    SM90_GROUPED[1],
+    SM90_GROUPED[2],
+    SM90_GROUPED[3],
+    SM90_GROUPED_EXPAND,
     SM90_EXPAND_TOKENS,
+    SM90_EXPAND,
+    SM90_PACK_WEIGHTS,
 ];

@@ -2,7 +2,9 @@
 
 use super::probe::{keep, probes};
 use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
-use crate::ptx::{SharedAddr, cluster, control, math, mbarrier, memory, sreg, sync, wgmma};
+use crate::ptx::{
+    SharedAddr, cluster, control, math, mbarrier, memory, mma, sreg, sync, tma, wgmma,
+};
 
 probes! {
     probe_cluster_ctarank(out: *mut u32) keep(out, cluster::cluster_ctarank());
@@ -13,6 +15,19 @@ probes! {
     probe_barrier_cluster_wait() cluster::barrier_cluster_wait();
     probe_ld_shared_cluster_v4_f32(out: *mut [f32; 4], at: u32)
         keep(out, cluster::ld_shared_cluster_v4_f32(SharedAddr(at)));
+    probe_ld_shared_cluster_v2_f32(out: *mut [f32; 2], at: u32)
+        keep(out, cluster::ld_shared_cluster_v2_f32(SharedAddr(at)));
+    probe_unpack_b32(out: *mut [u16; 2], a: u32) keep(out, math::unpack_b32(a));
+    probe_pack_b32(out: *mut u32, a: u16, b: u16) keep(out, math::pack_b32(a, b));
+    probe_st_global_v2_b32(at: u64, v0: u32, v1: u32) memory::st_global_v2_b32(at, [v0, v1]);
+    probe_ldmatrix_x4(out: *mut [u32; 4], at: u32) keep(out, mma::ldmatrix_x4(SharedAddr(at)));
+    probe_mma_m16n8k16_f16(d: *mut [f32; 4], a: u32, b: u32, c: f32)
+        keep(d, mma::mma_m16n8k16_f16([a; 4], [b; 2], [c; 4]));
+    probe_mma_m16n8k16_bf16(d: *mut [f32; 4], a: u32, b: u32, c: f32)
+        keep(d, mma::mma_m16n8k16_bf16([a; 4], [b; 2], [c; 4]));
+    probe_prefetch_global_l2(at: u64) memory::prefetch_global_l2(at);
+    probe_cp_async_bulk_prefetch_tensor_3d(map: u64, x: u32, y: u32, z: u32)
+        tma::cp_async_bulk_prefetch_tensor_3d(map, [x, y, z]);
     probe_setmaxnreg_dec() control::setmaxnreg_dec::<40>();
     probe_setmaxnreg_inc() control::setmaxnreg_inc::<232>();
     probe_griddepcontrol_wait() control::griddepcontrol_wait();

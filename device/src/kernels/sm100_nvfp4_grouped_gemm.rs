@@ -150,7 +150,7 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
     #[inline(always)]
     unsafe fn load_tiles(&self) {
         let issues = elect_sync();
-        let mut walk = Walk::<TOKENS>::start(self.groups);
+        let mut walk = Walk::<TOKENS, TILE_WEIGHTS>::start(self.groups, false);
         let mut ring = RingPosition::<STAGES>::start();
         // SAFETY: the addresses come from the shared-memory map and from the table; a stage is
         // written only after the MMAs that read it are complete.
@@ -236,7 +236,7 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
     #[inline(always)]
     unsafe fn multiply(&self, tmem: TmemAddr) {
         let issues = elect_sync();
-        let mut walk = Walk::<TOKENS>::start(self.groups);
+        let mut walk = Walk::<TOKENS, TILE_WEIGHTS>::start(self.groups, false);
         let mut ring = RingPosition::<STAGES>::start();
         let mut set = RingPosition::<SETS>::start();
         // SAFETY: the maps keep operands, scales and accumulators apart; a stage's tiles and scale
@@ -375,7 +375,7 @@ impl<const TOKENS: u32, const PRODUCTS: u32, const STAGES: u32, const SETS: u32>
     #[inline(always)]
     unsafe fn store_c(&self, tmem: TmemAddr, first_lane: u32) {
         let element = Element::of(self.flags);
-        let mut walk = Walk::<TOKENS>::start(self.groups);
+        let mut walk = Walk::<TOKENS, TILE_WEIGHTS>::start(self.groups, false);
         let mut set = RingPosition::<SETS>::start();
         // SAFETY: the accumulators are complete; stores stay inside the group's rows and columns.
         unsafe {

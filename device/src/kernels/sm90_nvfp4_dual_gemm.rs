@@ -545,14 +545,8 @@ macro_rules! entry_points {
 }
 
 entry_points! {
-    nvfp4_dual_gemm_sm90_8x64_f16: 8 tokens, 9 and 6 stages, F16;
-    nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 8 and 6 stages, F16;
-    nvfp4_dual_gemm_sm90_32x64_f16: 32 tokens, 7 and 4 stages, F16;
     nvfp4_dual_gemm_sm90_64x64_f16: 64 tokens, 5 and 3 stages, F16;
     nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 2 and 2 stages, F16;
-    nvfp4_dual_gemm_sm90_8x64_bf16: 8 tokens, 9 and 6 stages, Bf16;
-    nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 8 and 6 stages, Bf16;
-    nvfp4_dual_gemm_sm90_32x64_bf16: 32 tokens, 7 and 4 stages, Bf16;
     nvfp4_dual_gemm_sm90_64x64_bf16: 64 tokens, 5 and 3 stages, Bf16;
     nvfp4_dual_gemm_sm90_128x128_bf16: 128 tokens, 2 and 2 stages, Bf16;
 }

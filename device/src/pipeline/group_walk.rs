@@ -8,7 +8,8 @@
 use crate::ptx::memory::{ld_global_nc_b32, ld_global_nc_v2_b32};
 use crate::ptx::sreg::{ctaid_x, nctaid_x, shfl_sync_idx, shfl_sync_up, tid_x, vote_sync_ballot};
 use crate::tile::group_schedule::{
-    self as schedule, RECORD_BYTES, TileInGroup, column_tiles, group_end, row_tiles, scale_blocks,
+    self as schedule, RECORD_BYTES, TileInGroup, column_tiles, first_half, group_end, row_tiles,
+    scale_blocks,
 };
 
 /// What the kernels are launched with.
@@ -60,9 +61,11 @@ pub struct Found {
     pub scale_block: u32,
 }
 
-/// Where a warp stands.
-pub struct Walk<const TOKENS: u32> {
+/// Where a warp stands, in tiles of `TOKENS` rows × `COLUMNS` columns.
+pub struct Walk<const TOKENS: u32, const COLUMNS: u32> {
     groups: Groups,
+    /// Only the first half of the columns, as [`first_half`] cuts them, has tiles.
+    halved: bool,
     /// The tile to find next.
     tile: u32,
     /// First of the 32 groups that are looked at.
@@ -73,12 +76,13 @@ pub struct Walk<const TOKENS: u32> {
     end_before: u32,
 }
 
-impl<const TOKENS: u32> Walk<TOKENS> {
+impl<const TOKENS: u32, const COLUMNS: u32> Walk<TOKENS, COLUMNS> {
     /// The start of this CTA's walk.
     #[inline(always)]
-    pub fn start(groups: Groups) -> Self {
+    pub fn start(groups: Groups, halved: bool) -> Self {
         let mut walk = Walk {
             groups,
+            halved,
             tile: ctaid_x(),
             base: 0,
             tiles_before: 0,
@@ -102,6 +106,17 @@ impl<const TOKENS: u32> Walk<TOKENS> {
         found
     }
 
+    /// Tiles along the columns of a group.
+    #[inline(always)]
+    fn columns(&self, n: u32) -> u32 {
+        column_tiles(if self.halved { first_half(n) } else { n }, COLUMNS)
+    }
+
+    #[inline(always)]
+    fn tile_in_group(&self, index: u32, row_tiles: u32, column_tiles: u32) -> TileInGroup {
+        TileInGroup::new(index, [row_tiles, column_tiles], [TOKENS, COLUMNS])
+    }
+
     #[inline(always)]
     fn listed(&mut self) -> Option<Found> {
         let lane = tid_x() % 32;
@@ -122,8 +137,7 @@ impl<const TOKENS: u32> Walk<TOKENS> {
             let group = self.base + at;
             let record = record(group);
             let (m, n) = (record.word(schedule::M), record.word(schedule::N));
-            let tile =
-                TileInGroup::new(self.tile - begin, row_tiles(m, TOKENS), column_tiles(n), TOKENS);
+            let tile = self.tile_in_group(self.tile - begin, row_tiles(m, TOKENS), self.columns(n));
             let scale_block = tile.batch * scale_blocks(m);
             return Some(Found { record, group, tile, rows: m, first_row: 0, scale_block });
         }
@@ -135,7 +149,7 @@ impl<const TOKENS: u32> Walk<TOKENS> {
         let lane = tid_x() % 32;
         let record = Record(self.groups.table);
         let capacity = record.word(schedule::M);
-        let columns = column_tiles(record.word(schedule::N));
+        let columns = self.columns(record.word(schedule::N));
         while self.base < self.groups.count {
             let expert = self.base + lane;
             let offset = if expert < self.groups.count {
@@ -176,7 +190,7 @@ impl<const TOKENS: u32> Walk<TOKENS> {
             return Some(Found {
                 record,
                 group: self.base + at,
-                tile: TileInGroup::new(index, row_tiles(rows, TOKENS), columns, TOKENS),
+                tile: self.tile_in_group(index, row_tiles(rows, TOKENS), columns),
                 rows,
                 first_row: shfl_sync_idx(begin, at),
                 scale_block: shfl_sync_idx(blocks_end - blocks, at),

@@ -105,3 +105,25 @@ pub unsafe fn ld_shared_cluster_v4_f32(addr: SharedAddr) -> [f32; 4] {
     }
     d
 }
+
+/// Loads two floats of shared memory of a CTA of the cluster.
+///
+/// PTX: `ld.shared::cluster.v2.f32 {d0, d1}, [addr];`
+/// Runs on: any thread. Completes: when a register is used.
+///
+/// # Safety
+/// `addr` comes from [`mapa`] and is a multiple of 8; the 8 bytes are written, and that CTA has not
+/// ended.
+#[inline(always)]
+pub unsafe fn ld_shared_cluster_v2_f32(addr: SharedAddr) -> [f32; 2] {
+    let mut d = [0f32; 2];
+    let [d0, d1] = &mut d;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "ld.shared::cluster.v2.f32 {{{0}, {1}}}, [{2}];",
+            out(reg32) *d0, out(reg32) *d1, in(reg32) addr.0
+        );
+    }
+    d
+}

@@ -169,3 +169,38 @@ pub fn rcp_approx_ftz_f32(a: f32) -> f32 {
     }
     d
 }
+
+/// The two halves of a word, the low one first.
+///
+/// PTX: `mov.b32 {d0, d1}, a;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn unpack_b32(a: u32) -> [u16; 2] {
+    let (d0, d1): (u16, u16);
+    // SAFETY: a move between registers.
+    unsafe {
+        asm!(
+            "mov.b32 {{{0}, {1}}}, {2};",
+            out(reg16) d0, out(reg16) d1, in(reg32) a, options(pure, nomem, nostack)
+        );
+    }
+    [d0, d1]
+}
+
+/// A word of two halves, the low one first. Where both are the same half of a word that a packed
+/// multiplication uses, the assembler makes it part of that instruction.
+///
+/// PTX: `mov.b32 d, {a, b};`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn pack_b32(a: u16, b: u16) -> u32 {
+    let d: u32;
+    // SAFETY: a move between registers.
+    unsafe {
+        asm!(
+            "mov.b32 {0}, {{{1}, {2}}};",
+            out(reg32) d, in(reg16) a, in(reg16) b, options(pure, nomem, nostack)
+        );
+    }
+    d
+}

@@ -149,13 +149,30 @@ pub unsafe fn ld_global_nc_v4_b32(addr: u64) -> [u32; 4] {
     d
 }
 
+/// Stores two words to global memory.
+///
+/// PTX: `st.global.v2.b32 [addr], {v0, v1};`
+/// Runs on: any thread. Completes: for other kernels when this one ends.
+///
+/// # Safety
+/// `addr` is a multiple of 8 in global memory, its 8 bytes may be written, and nobody else accesses
+/// them meanwhile.
+#[inline(always)]
+pub unsafe fn st_global_v2_b32(addr: u64, v: [u32; 2]) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("st.global.v2.b32 [{0}], {{{1}, {2}}};", in(reg64) addr, in(reg32) v[0], in(reg32) v[1])
+    };
+}
+
 /// Stores a word to global memory.
 ///
 /// PTX: `st.global.b32 [addr], v;`
-/// Runs on: any thread. Completes: for the host at the kernel's end.
+/// Runs on: any thread. Completes: for other kernels when this one ends.
 ///
 /// # Safety
-/// `addr` is a multiple of 4 in global memory and 4 bytes may be written there.
+/// `addr` is a multiple of 4 in global memory, its 4 bytes may be written, and nobody else accesses
+/// them meanwhile.
 #[inline(always)]
 pub unsafe fn st_global_b32(addr: u64, v: u32) {
     // SAFETY: the caller's.
@@ -175,7 +192,23 @@ pub unsafe fn ld_global_nc_v2_b32(addr: u64) -> [u32; 2] {
     let [d0, d1] = &mut d;
     // SAFETY: the caller's.
     unsafe {
-        asm!("ld.global.nc.v2.b32 {{{0}, {1}}}, [{2}];", out(reg32) *d0, out(reg32) *d1, in(reg64) addr);
+        asm!(
+            "ld.global.nc.v2.b32 {{{0}, {1}}}, [{2}];",
+            out(reg32) *d0, out(reg32) *d1, in(reg64) addr
+        );
     }
     d
+}
+
+/// Brings the line at `addr` into L2, perhaps.
+///
+/// PTX: `prefetch.global.L2 [addr];`
+/// Runs on: any thread. Completes: unobservably.
+///
+/// # Safety
+/// `addr` lies in an allocation of global memory.
+#[inline(always)]
+pub unsafe fn prefetch_global_l2(addr: u64) {
+    // SAFETY: the caller's.
+    unsafe { asm!("prefetch.global.L2 [{0}];", in(reg64) addr) };
 }

@@ -11,6 +11,7 @@ pub mod control;
 pub mod math;
 pub mod mbarrier;
 pub mod memory;
+pub mod mma;
 pub mod sreg;
 pub mod sync;
 pub mod tcgen05;

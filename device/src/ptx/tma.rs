@@ -62,3 +62,22 @@ pub unsafe fn cp_async_bulk(dst: SharedAddr, src: u64, bytes: u32, bar: SharedAd
         );
     }
 }
+
+/// Brings the box of a rank-3 tensor map at `coordinates` into L2, perhaps.
+///
+/// PTX: `cp.async.bulk.prefetch.tensor.3d.L2.global.tile [map, {x, y, z}];`
+/// Runs on: one thread. Completes: unobservably.
+///
+/// # Safety
+/// `map` is the generic address of a rank-3 tensor map that no longer changes.
+#[inline(always)]
+pub unsafe fn cp_async_bulk_prefetch_tensor_3d(map: u64, coordinates: [u32; 3]) {
+    let [x, y, z] = coordinates;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "cp.async.bulk.prefetch.tensor.3d.L2.global.tile [{0}, {{{1}, {2}, {3}}}];",
+            in(reg64) map, in(reg32) x, in(reg32) y, in(reg32) z
+        );
+    }
+}

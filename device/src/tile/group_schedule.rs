@@ -65,8 +65,14 @@ pub const fn row_tiles(rows: u32, tokens: u32) -> u32 {
 }
 
 /// Tiles along the columns of a group.
-pub const fn column_tiles(n: u32) -> u32 {
-    n.div_ceil(TILE_WEIGHTS)
+pub const fn column_tiles(n: u32, columns: u32) -> u32 {
+    n.div_ceil(columns)
+}
+
+/// Rows of a plain GEMM's weight in the first of two halves, for kernels that always have two products:
+/// a whole number of scale atoms, so that both halves' scales start at one.
+pub const fn first_half(n: u32) -> u32 {
+    n.div_ceil(2).next_multiple_of(SCALE_ATOM_ROWS)
 }
 
 /// Blocks of 128 rows that the scales of a group's tokens take: the next group's start at a block of
@@ -106,8 +112,13 @@ pub struct TileInGroup {
 }
 
 impl TileInGroup {
-    /// Tile number `index` of a group.
-    pub const fn new(index: u32, row_tiles: u32, column_tiles: u32, tokens: u32) -> Self {
+    /// Tile number `index` of a group with so many tiles along rows and columns, of so many rows and
+    /// columns.
+    pub const fn new(
+        index: u32,
+        [row_tiles, column_tiles]: [u32; 2],
+        [tokens, columns]: [u32; 2],
+    ) -> Self {
         // A tile that exists is in a group that has tiles; the compiler cannot know, and would keep a
         // branch for a division by zero.
         let row_tiles = if row_tiles == 0 { 1 } else { row_tiles };
@@ -115,7 +126,7 @@ impl TileInGroup {
         let rest = index / row_tiles;
         TileInGroup {
             row: index % row_tiles * tokens,
-            column: rest % column_tiles * TILE_WEIGHTS,
+            column: rest % column_tiles * columns,
             batch: rest / column_tiles,
         }
     }
@@ -128,10 +139,10 @@ mod tests {
     #[test]
     fn every_element_of_a_group_is_in_one_tile() {
         for (m, n, l, tokens) in [(1, 8, 1, 16), (129, 136, 2, 64), (40, 256, 3, 32)] {
-            let (rows, columns) = (row_tiles(m, tokens), column_tiles(n));
+            let (rows, columns) = (row_tiles(m, tokens), column_tiles(n, TILE_WEIGHTS));
             let mut seen = std::collections::BTreeSet::new();
             for index in 0..rows * columns * l {
-                let tile = TileInGroup::new(index, rows, columns, tokens);
+                let tile = TileInGroup::new(index, [rows, columns], [tokens, TILE_WEIGHTS]);
                 assert!(tile.row < m && tile.column < n && tile.batch < l, "{tile:?}");
                 assert!(
                     tile.row.is_multiple_of(tokens) && tile.column.is_multiple_of(TILE_WEIGHTS)
@@ -142,8 +153,13 @@ mod tests {
     }
 
     #[test]
+    fn halves_meet_at_an_atom() {
+        assert_eq!([8, 128, 136, 256, 264, 4096].map(first_half), [128, 128, 128, 128, 256, 2048]);
+    }
+
+    #[test]
     fn neighbouring_tiles_share_weights() {
-        let tile = |index| TileInGroup::new(index, 3, 2, 64);
+        let tile = |index| TileInGroup::new(index, [3, 2], [64, TILE_WEIGHTS]);
         assert_eq!(
             [tile(0), tile(1), tile(2)].map(|t| (t.row, t.column)),
             [(0, 0), (64, 0), (128, 0)]

@@ -19,6 +19,10 @@ pub const SUBTILE_K: u32 = 64;
 pub const WARPGROUP_ROWS: u32 = 64;
 /// The most threads of the kernel that lays A out: 8 for each token of a tile.
 pub const EXPAND_THREADS: u32 = 8 * 128;
+/// Threads of the kernel that expands NVFP4 activations.
+pub const EXPAND_ROW_THREADS: u32 = 128;
+/// K elements that one CTA of it has.
+pub const EXPAND_K: u32 = 16 * EXPAND_ROW_THREADS;
 /// Warpgroups that multiply.
 pub const CONSUMER_WARPGROUPS: u32 = 2;
 

@@ -6,7 +6,7 @@ use super::memory::shared_address;
 use super::operand::{addresses, lane_fault, read_pred, read32, read64, uniform, write, write32};
 use super::{Flow, Step};
 use crate::decode::op::{
-    Arrive, BarKind, BarRed, FenceOp, MbarrierOp, Proxy, Src, SyncOp, WaitKind, Width,
+    Arrive, BarKind, BarRed, FenceOp, MbarrierOp, Order, Proxy, Src, SyncOp, WaitKind, Width,
 };
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
@@ -29,8 +29,8 @@ pub(super) fn execute(
         }
         // Its lanes have met, which is all it asks.
         SyncOp::WarpSync { .. } => Ok(Flow::Next),
-        SyncOp::ClusterArrive { .. } => {
-            cluster_arrive(space, warp, at)?;
+        SyncOp::ClusterArrive { order, .. } => {
+            cluster_arrive(*order, space, warp, at)?;
             Ok(Flow::Next)
         }
         SyncOp::ClusterWait { .. } => cluster_wait(space, warp, at),
@@ -106,7 +106,12 @@ fn bar(
     Ok(Flow::Next)
 }
 
-fn cluster_arrive(space: &mut Space, warp: &mut Warp, at: &Step) -> Result<(), Box<Fault>> {
+fn cluster_arrive(
+    order: Order,
+    space: &mut Space,
+    warp: &mut Warp,
+    at: &Step,
+) -> Result<(), Box<Fault>> {
     for lane in each(at.active) {
         let token = &mut warp.cluster_arrival[lane as usize];
         if token.is_some() {
@@ -116,7 +121,11 @@ fn cluster_arrive(space: &mut Space, warp: &mut Warp, at: &Step) -> Result<(), B
         *token = Some(space.barrier.generation);
     }
     if let Some(races) = &mut space.races {
-        races.release(Meeting::Cluster, space.barrier.generation);
+        let generation = space.barrier.generation;
+        match order {
+            Order::Relaxed => races.release_relaxed(Meeting::Cluster, generation),
+            _ => races.release(Meeting::Cluster, generation),
+        }
     }
     space.barrier.arrived += at.active.count_ones();
     let live = space.live;

@@ -139,6 +139,8 @@ pub struct Clocks {
     pub glimpsed: Clock,
     /// What an acquire fence for tensor maps came after, on the way.
     pub mapped: Clock,
+    /// What a `fence.mbarrier_init` came after, of mbarriers made.
+    pub inits: Clock,
 }
 
 impl Clocks {
@@ -152,6 +154,7 @@ impl Clocks {
         self.near.join(&other.near);
         self.glimpsed.join(&other.glimpsed);
         self.mapped.join(&other.mapped);
+        self.inits.join(&other.inits);
     }
 }
 
@@ -167,7 +170,8 @@ pub struct PhaseClocks {
 impl PhaseClocks {
     fn roll(&mut self, generation: u64) {
         if self.generation < generation {
-            self.complete = self.filling.clone();
+            // What is being filled knows all that came before, so this is a copy, in place.
+            self.complete.join(&self.filling);
             self.generation = generation;
         }
     }

@@ -115,8 +115,6 @@ pub struct Place {
     pub clusters: [u32; 3],
     /// CTAs of a cluster.
     pub cluster: [u32; 3],
-    /// Other clusters may have a say in what is ordered.
-    pub interleaved: bool,
 }
 
 /// The clocks and records of one cluster.
@@ -206,6 +204,21 @@ impl Detector {
         self.tick();
     }
 
+    /// The warp arrives by an arrival that hands over only what fences came after.
+    pub fn release_relaxed(&mut self, meeting: Meeting, generation: u64) {
+        if !self.strict {
+            return self.release(meeting, generation);
+        }
+        let known = &self.warps[self.current as usize].known;
+        let mut clocks = Clocks { inits: known.inits.clone(), ..Clocks::default() };
+        clocks.seen.join(&known.handed);
+        clocks.seen.join(&known.near);
+        clocks.fenced.join(&clocks.seen);
+        clocks.carried = known.carried.clone();
+        self.meetings.entry(meeting).or_default().release(generation, &clocks);
+        self.tick();
+    }
+
     /// An asynchronous arrival with clocks taken at issue.
     pub fn release_with(&mut self, meeting: Meeting, generation: u64, clocks: &Clocks) {
         self.meetings.entry(meeting).or_default().release(generation, clocks);
@@ -261,6 +274,7 @@ impl Detector {
         for init in self.inits.values_mut().filter(|i| i.warp == id && i.fenced.is_none()) {
             init.fenced = Some(now);
         }
+        self.me().known.inits.raise(id, now);
         self.tick();
     }
 
@@ -390,12 +404,13 @@ impl Detector {
     ) -> Checked {
         let Some(init) = self.inits.get(&(rank, offset)) else { return Ok(()) };
         let known = &self.warps[self.current as usize].known;
-        let missing = if known.seen.get(init.warp) < init.clock {
+        let made = known.seen.get(init.warp).max(known.inits.get(init.warp));
+        let missing = if made < init.clock {
             "no barrier orders the two"
         } else if asynchronous
             && self.strict
             && known.fenced.get(init.warp) < init.clock
-            && init.fenced.is_none_or(|fence| known.seen.get(init.warp) < fence)
+            && init.fenced.is_none_or(|fence| made < fence)
         {
             "fence.mbarrier_init is missing between the two, and this use is the async proxy's"
         } else {

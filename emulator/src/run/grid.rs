@@ -81,13 +81,13 @@ fn seed_of(seed: u64, index: usize) -> u64 {
     z ^ z >> 31
 }
 
-fn place(grid: &Grid<'_>, index: usize, clusters: [u32; 3], interleaved: bool) -> Place {
-    Place { index: index as u32, clusters, cluster: grid.env.cluster, interleaved }
+fn place(grid: &Grid<'_>, index: usize, clusters: [u32; 3]) -> Place {
+    Place { index: index as u32, clusters, cluster: grid.env.cluster }
 }
 
-fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3], interleaved: bool) -> ClusterRun {
+fn start(grid: &Grid<'_>, index: usize, clusters: [u32; 3]) -> ClusterRun {
     let seed = grid.options.seed;
-    let place = place(grid, index, clusters, interleaved);
+    let place = place(grid, index, clusters);
     let mut cluster = ClusterRun::new(
         grid.env,
         coordinates(index, clusters),
@@ -148,7 +148,7 @@ fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Ended<Box<Faul
     let next = AtomicUsize::new(0);
     let merger = Mutex::new(Merger::default());
     let one = |index: usize| {
-        let mut cluster = start(grid, index, clusters, false);
+        let mut cluster = start(grid, index, clusters);
         let mut result = Ok(false);
         while matches!(result, Ok(false)) {
             result = cluster.advance(grid.env, grid.options, u32::MAX);
@@ -164,7 +164,7 @@ fn parallel(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Ended<Box<Faul
             let warps = cluster.warps();
             let mut merger = merger.lock().unwrap_or_else(PoisonError::into_inner);
             merger.add(index, lines, |index, lines, all| {
-                let place = place(grid, index, clusters, false);
+                let place = place(grid, index, clusters);
                 let found = all.add(lines).err()?;
                 Some(races::conflict(&found, &place, warps, grid.env.global))
             });
@@ -221,7 +221,7 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Ended<Box<F
         while running.len() < resident
             && let Some(index) = waiting.pop()
         {
-            running.push(start(grid, index, clusters, true));
+            running.push(start(grid, index, clusters));
         }
         if running.is_empty() {
             let footprint = Footprint::of(global.lines);
@@ -257,7 +257,7 @@ fn interleaved(grid: &Grid<'_>, clusters: [u32; 3], count: usize) -> Ended<Box<F
 
 /// What the next launch wants to know of this one.
 fn before(grid: &Grid<'_>, clusters: [u32; 3], footprint: Footprint) -> Option<Before> {
-    let place = place(grid, 0, clusters, false);
+    let place = place(grid, 0, clusters);
     let ctas: u32 = grid.env.cluster.iter().product();
     let warps = ctas * grid.env.block.iter().product::<u32>().div_ceil(32);
     grid.options.races.then_some(Before { footprint, place, warps })

@@ -1,7 +1,9 @@
 //! Prepare once, launch any number of times; and a run from host memory to host memory.
 
 use super::plan::GroupedPlan;
-use super::problem::{Experts, Group, Groups, Operation, check_offsets, in_group, token_scales};
+use super::problem::{
+    Experts, Group, GroupedProblem, Groups, Operation, check_offsets, in_group, token_scales,
+};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::formats::scale_layout::{ScaleLayout, check_length};
@@ -69,7 +71,7 @@ impl GroupedPlan {
         groups: &[GroupAddresses],
         offsets: u64,
     ) -> Result<Prepared<B>> {
-        self.check_addresses(groups, offsets)?;
+        check_addresses(&self.problem, &self.order, groups, offsets)?;
         let mut table = None;
         let mut records = 0;
         if self.records() > 0 {
@@ -102,58 +104,64 @@ impl GroupedPlan {
             .collect();
         Ok(Prepared { shape: self.shape, parameters, table })
     }
+}
 
-    fn check_addresses(&self, groups: &[GroupAddresses], offsets: u64) -> Result<()> {
-        let (want, used) = match &self.problem.groups {
-            Groups::Listed(list) => (list.len(), self.order.clone()),
-            Groups::Experts(_) => (1, vec![0]),
-        };
-        if groups.len() != want {
-            return Err(Error::Length {
-                tensor: "addresses",
-                unit: "groups",
-                got: groups.len(),
-                want,
-                formula: "one for each group, or one for all experts",
-                remedy: "give them in the order of the problem's groups",
-            });
-        }
-        let check = |tensor, address: u64, alignment: u64| {
-            if address != 0 && address.is_multiple_of(alignment) {
-                return Ok(());
-            }
-            let rule = format!("a multiple of {alignment}, and not 0");
-            Err(Error::Address { tensor, address, rule, remedy: "align the allocation" })
-        };
-        let dual = self.problem.operation == Operation::DualGemm;
-        let experts = matches!(self.problem.groups, Groups::Experts(_));
-        for i in used {
-            let at = &groups[i];
-            let mut tensors = vec![
-                ("a", at.a, 16),
-                ("b1", at.b1, 16),
-                ("sfa", at.sfa, 16),
-                ("sfb1", at.sfb1, 16),
-                ("c", at.c, 16),
-            ];
-            if dual {
-                tensors.extend([("b2", at.b2, 16), ("sfb2", at.sfb2, 16)]);
-            }
-            if experts {
-                tensors.extend([("alphas1", at.alphas1, 4), ("offsets", offsets, 4)]);
-                tensors.extend(dual.then_some(("alphas2", at.alphas2, 4)));
-            }
-            for (tensor, address, alignment) in tensors {
-                check(tensor, address, alignment).map_err(|cause| in_group(i, cause))?;
-            }
-        }
-        if !experts && offsets != 0 {
-            let rule = "0: listed groups have no offsets".into();
-            let remedy = "make the problem of `Experts`";
-            return Err(Error::Address { tensor: "offsets", address: offsets, rule, remedy });
-        }
-        Ok(())
+/// Checks the addresses of the groups with rows, which `order` lists.
+pub(super) fn check_addresses(
+    problem: &GroupedProblem,
+    order: &[usize],
+    groups: &[GroupAddresses],
+    offsets: u64,
+) -> Result<()> {
+    let (want, used) = match &problem.groups {
+        Groups::Listed(list) => (list.len(), order.to_vec()),
+        Groups::Experts(_) => (1, vec![0]),
+    };
+    if groups.len() != want {
+        return Err(Error::Length {
+            tensor: "addresses",
+            unit: "groups",
+            got: groups.len(),
+            want,
+            formula: "one for each group, or one for all experts",
+            remedy: "give them in the order of the problem's groups",
+        });
     }
+    let check = |tensor, address: u64, alignment: u64| {
+        if address != 0 && address.is_multiple_of(alignment) {
+            return Ok(());
+        }
+        let rule = format!("a multiple of {alignment}, and not 0");
+        Err(Error::Address { tensor, address, rule, remedy: "align the allocation" })
+    };
+    let dual = problem.operation == Operation::DualGemm;
+    let experts = matches!(problem.groups, Groups::Experts(_));
+    for i in used {
+        let at = &groups[i];
+        let mut tensors = vec![
+            ("a", at.a, 16),
+            ("b1", at.b1, 16),
+            ("sfa", at.sfa, 16),
+            ("sfb1", at.sfb1, 16),
+            ("c", at.c, 16),
+        ];
+        if dual {
+            tensors.extend([("b2", at.b2, 16), ("sfb2", at.sfb2, 16)]);
+        }
+        if experts {
+            tensors.extend([("alphas1", at.alphas1, 4), ("offsets", offsets, 4)]);
+            tensors.extend(dual.then_some(("alphas2", at.alphas2, 4)));
+        }
+        for (tensor, address, alignment) in tensors {
+            check(tensor, address, alignment).map_err(|cause| in_group(i, cause))?;
+        }
+    }
+    if !experts && offsets != 0 {
+        let rule = "0: listed groups have no offsets".into();
+        let remedy = "make the problem of `Experts`";
+        return Err(Error::Address { tensor: "offsets", address: offsets, rule, remedy });
+    }
+    Ok(())
 }
 
 /// The inputs of a grouped problem, in host memory and in the layouts that the kernels read. For a
@@ -183,9 +191,9 @@ impl GroupedInputs<'_> {
     ///
     /// # Errors
     /// The first rule broken, by group and tensor.
-    pub fn check(&self, plan: &GroupedPlan) -> Result<()> {
-        self.check_lengths(plan)?;
-        match (self, &plan.problem.groups) {
+    pub fn check(&self, problem: &GroupedProblem) -> Result<()> {
+        self.check_lengths(problem)?;
+        match (self, &problem.groups) {
             (GroupedInputs::Experts { offsets, total, .. }, Groups::Experts(experts)) => {
                 check_offsets(offsets, experts, *total)
             }
@@ -193,9 +201,9 @@ impl GroupedInputs<'_> {
         }
     }
 
-    fn check_lengths(&self, plan: &GroupedPlan) -> Result<()> {
-        let operation = plan.problem.operation;
-        match (self, &plan.problem.groups) {
+    pub(super) fn check_lengths(&self, problem: &GroupedProblem) -> Result<()> {
+        let operation = problem.operation;
+        match (self, &problem.groups) {
             (GroupedInputs::Listed(inputs), Groups::Listed(groups)) => {
                 if inputs.len() != groups.len() {
                     return Err(Error::Length {
@@ -329,8 +337,8 @@ pub(super) fn upload<B: Backend>(
 }
 
 /// The C of every group, or of all experts: elements of each.
-pub(super) fn c_lengths(plan: &GroupedPlan) -> Vec<usize> {
-    match &plan.problem.groups {
+pub(super) fn c_lengths(problem: &GroupedProblem) -> Vec<usize> {
+    match &problem.groups {
         Groups::Listed(groups) => groups.iter().map(|g| g.l * g.m * g.n).collect(),
         Groups::Experts(e) => vec![e.rows * e.n],
     }
@@ -343,10 +351,10 @@ pub const UNTOUCHED: u16 = 0xffff;
 /// Buffers for C. Those of experts are filled with [`UNTOUCHED`].
 pub(super) fn alloc_c<B: Backend>(
     backend: &mut B,
-    plan: &GroupedPlan,
+    problem: &GroupedProblem,
 ) -> Result<Vec<Option<B::Buffer>>> {
-    let experts = matches!(plan.problem.groups, Groups::Experts(_));
-    c_lengths(plan)
+    let experts = matches!(problem.groups, Groups::Experts(_));
+    c_lengths(problem)
         .into_iter()
         .map(|elements| {
             if elements == 0 {
@@ -364,10 +372,10 @@ pub(super) fn alloc_c<B: Backend>(
 /// Copies C back, as the bits of the plan's output type.
 pub(super) fn download_c<B: Backend>(
     backend: &mut B,
-    plan: &GroupedPlan,
+    problem: &GroupedProblem,
     c: &[Option<B::Buffer>],
 ) -> Result<Vec<Vec<u16>>> {
-    c_lengths(plan)
+    c_lengths(problem)
         .into_iter()
         .zip(c)
         .map(|(elements, buffer)| {
@@ -393,7 +401,7 @@ pub fn run<B: Backend>(
     plan: &GroupedPlan,
     inputs: &GroupedInputs<'_>,
 ) -> Result<Vec<Vec<u16>>> {
-    inputs.check(plan)?;
+    inputs.check(&plan.problem)?;
     run_with_any_offsets(backend, module, plan, inputs)
 }
 
@@ -408,9 +416,9 @@ pub fn run_with_any_offsets<B: Backend>(
     plan: &GroupedPlan,
     inputs: &GroupedInputs<'_>,
 ) -> Result<Vec<Vec<u16>>> {
-    inputs.check_lengths(plan)?;
+    inputs.check_lengths(&plan.problem)?;
     let (uploaded, offsets) = upload(backend, inputs)?;
-    let c = alloc_c(backend, plan)?;
+    let c = alloc_c(backend, &plan.problem)?;
     let addresses: Vec<_> = uploaded
         .iter()
         .zip(&c)
@@ -421,5 +429,5 @@ pub fn run_with_any_offsets<B: Backend>(
         .collect();
     let prepared = plan.prepare(backend, &addresses, offsets)?;
     prepared.launch(backend, module)?;
-    download_c(backend, plan, &c)
+    download_c(backend, &plan.problem, &c)
 }

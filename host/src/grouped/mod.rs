@@ -4,6 +4,7 @@
 //! * [`plan`]: which kernel, which tile, in which order; data, as [`Plan`](crate::Plan) is.
 //! * [`table`]: the groups' table in device memory, written once.
 //! * [`launch`]: prepare once, launch any number of times; and a run from host memory to host memory.
+//! * [`sm90`]: the same on Hopper.
 //! * [`two_pass`]: the same result by two plain products and an element-wise kernel, to compare with.
 //!
 //! *Listed* groups differ in M, N, K and L and are known to the host. *Experts* share N and K; the
@@ -16,6 +17,7 @@
 pub mod launch;
 pub mod plan;
 pub mod problem;
+pub mod sm90;
 pub mod table;
 pub mod two_pass;
 

@@ -375,10 +375,12 @@ mod tests {
         assert_eq!(plan.shape.grid, [148, 1, 1]);
         assert_eq!(plan.tensor_maps[1].dims, [7168, 2048, 256]);
         assert!(plan.to_string().contains("256 experts"), "{plan}");
-        let huge = Experts { experts: 1, rows: 1 << 30, n: 1 << 9, k: 32 };
-        let problem = GroupedProblem::experts(Operation::Gemm, huge);
-        let text = GroupedPlan::with_tile(&problem, 16, 148).map(|_| ());
-        // 2^26 · 4 tiles fit; 2^31 do not.
-        assert!(text.is_ok());
+        // 2^28 tiles each: one group fits 31 bits, sixteen do not.
+        let huge = Group::new(1 << 30, 512, 32);
+        let problem = GroupedProblem::listed(Operation::Gemm, [huge]);
+        GroupedPlan::with_tile(&problem, 16, 148).unwrap();
+        let problem = GroupedProblem::listed(Operation::Gemm, [huge; 16]);
+        let text = GroupedPlan::with_tile(&problem, 16, 148).unwrap_err().to_string();
+        assert!(text.contains("4294967296") && text.contains("split the groups"), "{text}");
     }
 }

@@ -31,7 +31,7 @@ impl GroupedPlan {
         for (record, (index, group)) in sizes.into_iter().enumerate() {
             let at = &groups[index];
             let Group { m, n, k, l, alpha1, alpha2 } = group;
-            let columns = field::column_tiles(n as u32);
+            let columns = field::column_tiles(n as u32, field::TILE_WEIGHTS);
             // The plan has checked that all tiles together fit 31 bits.
             tiles += field::row_tiles(m as u32, self.tokens) * columns * l as u32;
             let maps = record * self.maps_per_record() * TENSOR_MAP_BYTES;

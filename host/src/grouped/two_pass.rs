@@ -74,7 +74,7 @@ impl TwoPass {
             plan(&GroupedProblem { operation, groups, output }).map(|p| p.in_single_precision())
         };
         let (gate, up) = (single(|g| g.alpha1)?, single(|g| g.alpha2)?);
-        let most = c_lengths(&fused).into_iter().max().unwrap_or(0);
+        let most = c_lengths(&fused.problem).into_iter().max().unwrap_or(0);
         let ctas = most.div_ceil((SILU_MUL_THREADS * SILU_MUL_ELEMENTS) as usize);
         let silu_mul = LaunchShape {
             kernel: SILU_MUL.name,
@@ -106,7 +106,7 @@ impl TwoPass {
         groups: &[GroupAddresses],
         offsets: u64,
     ) -> Result<PreparedTwoPass<B>> {
-        let lengths = c_lengths(&self.fused);
+        let lengths = c_lengths(&self.fused.problem);
         let mut products = vec![];
         let mut product = |backend: &mut B, name| -> Result<Vec<u64>> {
             let one = |&elements: &usize| {
@@ -179,9 +179,9 @@ impl TwoPass {
         module: &B::Module,
         inputs: &GroupedInputs<'_>,
     ) -> Result<Vec<Vec<u16>>> {
-        inputs.check(&self.fused)?;
+        inputs.check(&self.fused.problem)?;
         let (uploaded, offsets) = upload(backend, inputs)?;
-        let c = alloc_c(backend, &self.fused)?;
+        let c = alloc_c(backend, &self.fused.problem)?;
         let with_c = uploaded.iter().zip(&c).map(|(group, c)| {
             let c = c.as_ref().map_or(0, |c| backend.address(c));
             GroupAddresses { c, ..group.at }
@@ -189,7 +189,7 @@ impl TwoPass {
         let addresses: Vec<_> = with_c.collect();
         let prepared = self.prepare(backend, &addresses, offsets)?;
         prepared.launch(backend, module)?;
-        download_c(backend, &self.fused, &c)
+        download_c(backend, &self.fused.problem, &c)
     }
 }
 

@@ -36,9 +36,11 @@ pub struct Plan {
     /// Bytes of dynamic shared memory.
     pub dynamic_shared: u32,
     /// The maps of the kernel's tensor-map parameter, in its order: of A, B1 and B2 on Blackwell, of
-    /// B1 and B2 on Hopper, whose kernels read A themselves.
+    /// A in 16 bits on Hopper, whose weights are packed.
     pub tensor_maps: Vec<TensorMapSpec>,
-    /// A kernel that must run before this one, on the same parameters' tensors.
+    /// A kernel that packs the weights for this one, once for any number of launches.
+    pub pack: Option<Before>,
+    /// A kernel that must run before this one at every launch, on the same parameters' tensors.
     pub before: Option<Before>,
     /// SMs that the tile was chosen for.
     pub sm_count: u32,
@@ -67,12 +69,12 @@ pub struct LaunchShape {
     pub dynamic_shared: u32,
 }
 
-/// The kernel that lays A out for a Hopper plan's kernel.
+/// A kernel that prepares an operand for a Hopper plan's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
     /// Entry name in the PTX.
     pub kernel: &'static str,
-    /// CTAs: stages along K, tiles along M, batches.
+    /// CTAs.
     pub grid: [u32; 3],
     /// Threads per CTA.
     pub block: [u32; 3],
@@ -83,9 +85,18 @@ pub struct Before {
 impl Plan {
     /// The launch of the kernel that runs before this plan's, in the shape of a plan.
     pub fn first(&self) -> Option<Plan> {
-        let Before { kernel, grid, block, .. } = self.before?;
+        Some(self.other(self.before?))
+    }
+
+    /// The launch of the kernel that packs the weights, in the shape of a plan.
+    pub fn packing(&self) -> Option<Plan> {
+        Some(self.other(self.pack?))
+    }
+
+    fn other(&self, Before { kernel, grid, block, .. }: Before) -> Plan {
         let (cluster, dynamic_shared) = ([1, 1, 1], 0);
-        Some(Plan { kernel, grid, block, cluster, dynamic_shared, before: None, ..self.clone() })
+        let (before, pack) = (None, None);
+        Plan { kernel, grid, block, cluster, dynamic_shared, before, pack, ..self.clone() }
     }
 
     /// Picks the tile with the fewest estimated cycles on a device with `sm_count` SMs.
@@ -180,6 +191,7 @@ impl Plan {
             cluster: kernel.cluster,
             dynamic_shared: kernel.dynamic_shared,
             tensor_maps,
+            pack: None,
             before: None,
             sm_count,
             estimate: sm100::estimate(problem, kernel, sm_count),
@@ -232,7 +244,7 @@ impl fmt::Display for Plan {
         )?;
         let threads: u32 = self.block.iter().product();
         let roles = if self.arch == sm90::ARCH {
-            "two warpgroups that multiply, a TMA warp".to_string()
+            format!("{} warps that multiply, a TMA warp", threads / 128 * 4)
         } else {
             let epilogue = (threads / 32).saturating_sub(2);
             format!("a TMA warp, an MMA warp, {epilogue} epilogue warps")
@@ -249,6 +261,10 @@ impl fmt::Display for Plan {
             "  shared memory  {} bytes dynamic of at most {MAX_DYNAMIC_SHARED}: a ring of {} stages",
             self.dynamic_shared, self.stages
         )?;
+        if let Some(Before { kernel, grid: [x, y, z], workspace, .. }) = self.pack {
+            let what = format!("{x} × {y} × {z} CTAs: the weights as {workspace} bytes");
+            writeln!(f, "  once before    {kernel}, {what}")?;
+        }
         if let Some(Before { kernel, grid: [x, y, z], workspace, .. }) = self.before {
             writeln!(f, "  before         {kernel}, {x} × {y} × {z} CTAs: A as {workspace} bytes")?;
         }

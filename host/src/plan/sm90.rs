@@ -3,8 +3,11 @@
 //! The estimate ranks candidates by cycles; its constants were fitted to measurements on an H200
 //! (see docs/hopper.md).
 
-use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl, SM90_EXPAND_TOKENS};
-use nvfp4_dual_gemm_device::tile::sm90::{STAGE_K, Sm90Geometry};
+use nvfp4_dual_gemm_device::kernels::{
+    KERNELS, KernelDecl, SM90_EXPAND, SM90_EXPAND_TOKENS, SM90_PACK_WEIGHTS,
+};
+use nvfp4_dual_gemm_device::tile::packed_sm90::{chunks_along_n, packed_bytes};
+use nvfp4_dual_gemm_device::tile::sm90::{EXPAND_K, STAGE_K};
 
 use super::sm100::{Estimate, MAX_GRID};
 use super::tensor_map::{Operand, TensorMapSpec};
@@ -27,28 +30,33 @@ const FIXED_CYCLES: u64 = 6_000;
 const DECODE_CYCLES: u64 = 30;
 /// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
 const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
+/// A row's stage of both weights in the kernels for few tokens: decoding; with 32 tokens the MMAs.
+const FEW_CYCLES_PER_ROW: u64 = 8;
+const FEW_CYCLES_PER_ROW_OF_32: u64 = 12;
 /// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
 const LOAD_CYCLES_PER_ROW: u64 = 15;
 /// Exchange and epilogue, per token of the tile.
 const EPILOGUE_CYCLES_PER_TOKEN: u64 = 24;
 
-/// Tokens per tile that there are kernels for.
-pub const TOKENS: [u32; 5] = [8, 16, 32, 64, 128];
+/// Tiles that there are kernels for: tokens, and columns of C.
+pub const TILES: [[u32; 2]; 6] = [[8, 32], [16, 32], [16, 64], [32, 64], [64, 64], [128, 128]];
 
-fn kernel(problem: &Problem, tokens: u32) -> Result<&'static KernelDecl> {
+fn kernel(problem: &Problem, [tokens, rows]: [u32; 2]) -> Result<&'static KernelDecl> {
     let half = match problem.activations {
         ActivationType::Nvfp4 | ActivationType::F16 => "_f16",
         ActivationType::Bf16 => "_bf16",
     };
     let found = KERNELS.iter().find(|kernel| {
-        kernel.arch == ARCH && kernel.tile_m == tokens && kernel.name.ends_with(half)
+        kernel.arch == ARCH
+            && (kernel.tile_m, kernel.tile_n) == (tokens, rows)
+            && kernel.name.ends_with(half)
     });
     found.ok_or_else(|| Error::NoKernel {
         arch: ARCH,
         tile_m: tokens,
-        tile_n: Sm90Geometry::new(TOKENS[0]).rows,
+        tile_n: rows,
         output: problem.output.name(),
-        available: TOKENS.map(|t| format!("{t}×{}", Sm90Geometry::new(t).rows)).join(", "),
+        available: TILES.map(|[t, r]| format!("{t}×{r}")).join(", "),
     })
 }
 
@@ -70,15 +78,15 @@ pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
         });
     }
     let mut estimates = Vec::new();
-    for tokens in TOKENS {
+    for tile in TILES {
         for split in 1..=MAX_SPLIT.min(k_tiles(problem)) {
-            estimates.push(estimate(problem, tokens, split, sm_count));
+            estimates.push(estimate(problem, tile, split, sm_count));
         }
     }
     estimates.sort_by_key(|e| (e.cycles, e.split, u32::MAX - e.tile_m));
     let mut refusal = None;
     for (i, best) in estimates.iter().enumerate() {
-        match build(problem, best.tile_m, best.split, sm_count) {
+        match build(problem, [best.tile_m, best.tile_n], best.split, sm_count) {
             Ok(plan) => {
                 let others = estimates[i + 1..].iter().take(3).copied().collect();
                 return Ok(Plan { rejected: others, forced: false, ..plan });
@@ -89,18 +97,19 @@ pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
     Err(refusal.expect("there are candidates"))
 }
 
-/// The plan with exactly this many tokens per tile and CTAs per tile, whatever it costs.
+/// The plan with exactly this tile (tokens and columns, of [`TILES`]) and this many CTAs per tile,
+/// whatever it costs.
 ///
 /// # Errors
 /// A problem outside the rules, a tile that no kernel has, a split that is not from 1 to 8 or is
 /// more than there are stages of 256 along K, a grid that is not legal.
-pub fn with_tile(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Plan> {
+pub fn with_tile(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result<Plan> {
     problem.check()?;
-    build(problem, tokens, split, sm_count)
+    build(problem, tile, split, sm_count)
 }
 
-fn build(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Plan> {
-    let kernel = kernel(problem, tokens)?;
+fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result<Plan> {
+    let kernel = kernel(problem, tile)?;
     if split == 0 || split > MAX_SPLIT || split > k_tiles(problem) {
         return Err(Error::Dimension {
             dimension: "split",
@@ -109,22 +118,46 @@ fn build(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Pl
             remedy: "take a smaller split",
         });
     }
-    let Problem { n, k, l, .. } = *problem;
-    let tensor_maps = [Operand::B1, Operand::B2]
-        .map(|operand| TensorMapSpec::e2m1_bytes(operand, k, n, l, kernel.tile_n));
+    let Problem { m, n, k, l, activations, .. } = *problem;
+    let tokens = tile[0];
+    let expanded = activations == ActivationType::Nvfp4;
+    let packed = tokens <= 32;
+    let tensor_maps = if packed {
+        vec![TensorMapSpec::sixteen_bit_a(k, m, l, tokens)]
+    } else {
+        [Operand::B1, Operand::B2]
+            .map(|operand| TensorMapSpec::e2m1_bytes(operand, k, n, l, kernel.tile_n))
+            .to_vec()
+    };
     for map in &tensor_maps {
         map.check()?;
     }
     let grid = grid(problem, kernel, split)?;
-    let before = Before {
-        kernel: SM90_EXPAND_TOKENS.name,
-        grid: [k_tiles(problem), grid[1], grid[2]],
-        block: [8 * tokens, 1, 1],
-        workspace: problem.m.div_ceil(tokens as usize)
-            * l
-            * (k_tiles(problem) * STAGE_K) as usize
-            * tokens as usize
-            * 2,
+    // Each dimension is at most 2^31 − 1.
+    let pack = packed.then(|| Before {
+        kernel: SM90_PACK_WEIGHTS.name,
+        grid: [k_tiles(problem), chunks_along_n(n as u32), grid[2]],
+        block: SM90_PACK_WEIGHTS.block,
+        workspace: packed_bytes(n as u32, k as u32, l as u32) as usize,
+    });
+    let before = if packed {
+        expanded.then(|| Before {
+            kernel: SM90_EXPAND.name,
+            grid: [m as u32, (k as u32).div_ceil(EXPAND_K), grid[2]],
+            block: SM90_EXPAND.block,
+            workspace: 2 * l * m * k,
+        })
+    } else {
+        Some(Before {
+            kernel: SM90_EXPAND_TOKENS.name,
+            grid: [k_tiles(problem), grid[1], grid[2]],
+            block: [8 * tokens, 1, 1],
+            workspace: problem.m.div_ceil(tokens as usize)
+                * l
+                * (k_tiles(problem) * STAGE_K) as usize
+                * tokens as usize
+                * 2,
+        })
     };
     Ok(Plan {
         problem: *problem,
@@ -136,10 +169,11 @@ fn build(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Result<Pl
         block: kernel.block,
         cluster: [split, 1, 1],
         dynamic_shared: kernel.dynamic_shared,
-        tensor_maps: tensor_maps.to_vec(),
-        before: Some(before),
+        tensor_maps,
+        pack,
+        before,
         sm_count,
-        estimate: estimate(problem, tokens, split, sm_count),
+        estimate: estimate(problem, tile, split, sm_count),
         rejected: Vec::new(),
         forced: true,
     })
@@ -175,23 +209,26 @@ fn clusters_at_once(split: u32, sm_count: u32) -> u64 {
     (OF_132[split as usize - 1] * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
 }
 
-fn estimate(problem: &Problem, tokens: u32, split: u32, sm_count: u32) -> Estimate {
-    let geometry = Sm90Geometry::new(tokens);
-    let tiles = problem.n.div_ceil(geometry.rows as usize) as u64
+fn estimate(problem: &Problem, [tokens, rows]: [u32; 2], split: u32, sm_count: u32) -> Estimate {
+    let tiles = problem.n.div_ceil(rows as usize) as u64
         * problem.m.div_ceil(tokens as usize) as u64
         * problem.l as u64;
     let at_once = clusters_at_once(split, sm_count);
     let waves = tiles.div_ceil(at_once);
     let stages = u64::from(k_tiles(problem).div_ceil(split));
-    let mmas = u64::from(geometry.rows / 4);
-    let mma = mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128);
+    let mmas = u64::from(rows / 4);
+    let mma = match tokens {
+        ..=16 => FEW_CYCLES_PER_ROW * u64::from(rows),
+        17..=32 => FEW_CYCLES_PER_ROW_OF_32 * u64::from(rows),
+        _ => mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128),
+    };
     // Fewer busy SMs have more of the memory's bandwidth each.
     let busy = tiles.min(at_once) * u64::from(split);
-    let load = LOAD_CYCLES_PER_ROW * u64::from(geometry.rows) * busy / u64::from(sm_count);
+    let load = LOAD_CYCLES_PER_ROW * u64::from(rows) * busy / u64::from(sm_count);
     let exchange = u64::from(tokens) * EPILOGUE_CYCLES_PER_TOKEN * u64::from(split.min(2));
     let cta = FIXED_CYCLES + stages * mma.max(load) + exchange;
     let ctas = tiles * u64::from(split);
-    Estimate { tile_m: tokens, tile_n: geometry.rows, split, ctas, waves, cycles: waves * cta }
+    Estimate { tile_m: tokens, tile_n: rows, split, ctas, waves, cycles: waves * cta }
 }
 
 #[cfg(test)]
@@ -202,8 +239,8 @@ mod tests {
     #[test]
     fn tiles_fit_the_tokens_and_splits_fill_the_device() {
         for (m, tokens, split) in [
-            (1, 8, 2),
-            (16, 16, 2),
+            (1, 8, 1),
+            (16, 16, 1),
             (32, 32, 2),
             (64, 64, 2),
             (128, 64, 1),
@@ -222,14 +259,14 @@ mod tests {
             .with_batch(3)
             .with_output(OutputType::Bf16)
             .with_activations(ActivationType::Bf16);
-        let plan = with_tile(&problem, 64, 2, H200_SMS).unwrap();
+        let plan = with_tile(&problem, [64, 64], 2, H200_SMS).unwrap();
         assert_eq!((plan.kernel, plan.arch), ("nvfp4_dual_gemm_sm90_64x64_bf16", "sm_90a"));
         assert_eq!((plan.grid, plan.block, plan.cluster), ([6, 5, 3], [288, 1, 1], [2, 1, 1]));
         let [b1, b2] = plan.tensor_maps[..] else { panic!("two maps") };
         assert_eq!((b1.operand, b1.dims, b1.box_dims), (Operand::B1, [272, 136, 3], [128, 64, 1]));
         assert_eq!(b2, TensorMapSpec { operand: Operand::B2, ..b1 });
         let text = plan.to_string();
-        for part in ["split the K", "two warpgroups", "UINT8", "forced", "A in bf16"] {
+        for part in ["split the K", "8 warps that multiply", "UINT8", "forced", "A in bf16"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
     }
@@ -238,8 +275,8 @@ mod tests {
     fn refusals() {
         let text = |result: Result<Plan>| result.unwrap_err().to_string();
         let problem = Problem::new(1, 8, 32);
-        assert!(text(with_tile(&problem, 24, 1, H200_SMS)).contains("24×64"));
-        assert!(text(with_tile(&problem, 8, 2, H200_SMS)).contains("split = 2"));
+        assert!(text(with_tile(&problem, [24, 64], 1, H200_SMS)).contains("24×64"));
+        assert!(text(with_tile(&problem, [8, 32], 2, H200_SMS)).contains("split = 2"));
         assert!(text(choose(&problem, 0)).contains("sm_count"));
         assert!(text(choose(&Problem::new(1, 8, 31), H200_SMS)).contains("K = 31"));
         let on = |capability| Plan::for_device(&problem, capability, 132);

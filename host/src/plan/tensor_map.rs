@@ -222,6 +222,11 @@ impl TensorMapSpec {
         }
     }
 
+    /// The map of A in 16 bits, as bytes: boxes of `box_rows` rows × 64 elements along K.
+    pub fn sixteen_bit_a(k: usize, rows: usize, batches: usize, box_rows: u32) -> Self {
+        Self::e2m1_bytes(Operand::A, 4 * k, rows, batches, box_rows)
+    }
+
     /// Bytes that one box brings to shared memory, and adds to the barrier's count, also where it
     /// hangs over the tensor's edge.
     pub fn box_bytes(&self) -> u64 {

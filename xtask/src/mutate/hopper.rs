@@ -27,11 +27,11 @@ pub struct Case {
 /// is gone round each time. With 4-bit activations, and with 16-bit ones.
 pub fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
     use ActivationType::{Bf16, F16, Nvfp4};
-    for tokens in sm90::TOKENS {
+    for tile in sm90::TILES {
         for sixteen in [F16, Bf16] {
-            let m = tokens as usize;
+            let m = tile[0] as usize;
             // The kernel's own tile and ring.
-            let probe = plan((DataKind::Quantised, (m, 64, 256, 1)), sixteen, tokens, 1)?.plan;
+            let probe = plan((DataKind::Quantised, (m, 64, 256, 1)), sixteen, tile, 1)?.plan;
             let again = probe.before.is_some_and(|before| before.kernel == kernel);
             if probe.kernel != kernel && !again {
                 continue;
@@ -42,8 +42,8 @@ pub fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
             let ragged = (m - 3, rows + 8, stage * (2 * around - 1) + 32, 1);
             let even = (m, rows, stage * around, 2);
             let mut cases = vec![
-                plan((DataKind::Quantised, ragged), other, tokens, 2)?,
-                plan((DataKind::FullRange, even), sixteen, tokens, 1)?,
+                plan((DataKind::Quantised, ragged), other, tile, 2)?,
+                plan((DataKind::FullRange, even), sixteen, tile, 1)?,
             ];
             let module = Emulated::parse(text)?;
             for case in &mut cases {
@@ -64,7 +64,7 @@ pub fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
 fn plan(
     (kind, shape): (DataKind, Shape),
     activations: ActivationType,
-    tokens: u32,
+    tile: [u32; 2],
     split: u32,
 ) -> Result<Case> {
     let inputs = Inputs::new(kind, shape, 7);
@@ -74,7 +74,7 @@ fn plan(
         ActivationType::Nvfp4 => vec![],
         _ => inputs.sixteen_bit_a(problem.k, activations, 1),
     };
-    let plan = sm90::with_tile(&problem, tokens, split, sm90::H200_SMS)?;
+    let plan = sm90::with_tile(&problem, tile, split, sm90::H200_SMS)?;
     Ok(Case { plan, inputs, a, again: false, right: vec![] })
 }
 

@@ -14,20 +14,46 @@ use nvfp4_dual_gemm_tests::emulated::Emulated;
 use rayon::prelude::*;
 
 use super::cases::Case;
+use super::grouped::{self, GroupedCase};
 use super::hopper::{Row, Trial};
 
 /// Up to this many operations the emulator runs a plan too.
 const EMULATED: f64 = 1e9;
 
-/// Runs the cases on device 0.
-pub fn run(cases: &[Case], start: Instant) -> Result<()> {
-    let mut device = Cuda::new(0)?;
+/// Device 0, if it is a Hopper, and its kernels' PTX.
+fn hopper() -> Result<(Cuda, &'static str)> {
+    let device = Cuda::new(0)?;
     println!("{}: compute capability {:?}", device.name(), device.capability());
     let arch = device.plan(&Problem::new(1, 8, 32))?.arch;
     if arch != nvfp4_dual_gemm::plan::sm90::ARCH {
         bail!("verify --backend cuda knows Hopper's kernels only, not those for {arch}");
     }
-    let text = ptx::for_arch(arch).expect("a plan's PTX is there");
+    Ok((device, ptx::for_arch(arch).expect("a plan's PTX is there")))
+}
+
+/// Runs the cases of the grouped kernels on device 0.
+pub fn groups(cases: Vec<GroupedCase>, start: Instant) -> Result<()> {
+    let (mut device, text) = hopper()?;
+    let module = device.load(text)?;
+    let emulated = Emulated::parse(text)?;
+    println!("{}", grouped::HEADER);
+    let (count, mut failed) = (cases.len(), 0);
+    for case in cases {
+        let row = grouped::run_on_device(&case.on_hopper(), &mut device, &module, &emulated)?;
+        failed += usize::from(!row.passed());
+        println!("{row}");
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    if failed > 0 {
+        bail!("verify: {failed} of {count} cases FAILED on {} ({seconds:.0} s)", device.name());
+    }
+    println!("verify: all {count} cases passed on {} ({seconds:.0} s)", device.name());
+    Ok(())
+}
+
+/// Runs the cases on device 0.
+pub fn run(cases: &[Case], start: Instant) -> Result<()> {
+    let (mut device, text) = hopper()?;
     let module = device.load(text)?;
     let emulated = Emulated::parse(text)?;
     println!("{}", Row::HEADER);

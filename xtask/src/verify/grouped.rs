@@ -6,8 +6,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use nvfp4_dual_gemm::OutputType;
+use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::grouped::launch::run_with_any_offsets;
+use nvfp4_dual_gemm::grouped::sm90::HopperPlan;
 use nvfp4_dual_gemm::grouped::{Experts, GroupedPlan, Operation, TwoPass};
+use nvfp4_dual_gemm::plan::sm90::H200_SMS;
 use nvfp4_dual_gemm::plan::sm100::B200_SMS;
 use nvfp4_dual_gemm_tests::data::DataKind;
 use nvfp4_dual_gemm_tests::emulated::{Emulated, Module};
@@ -57,6 +60,8 @@ pub struct GroupedCase {
     tokens: Option<u32>,
     sm_count: u32,
     two_pass: bool,
+    /// For Hopper, not for Blackwell.
+    hopper: bool,
     /// Seeds, where the command line names none.
     pub default_seeds: u64,
 }
@@ -89,14 +94,27 @@ fn is_wrong(experts: &Experts, offsets: &[u32]) -> bool {
 }
 
 impl GroupedCase {
+    /// The same case for Hopper, whose tiles have half as many rows.
+    #[must_use]
+    pub fn on_hopper(mut self) -> Self {
+        self.hopper = true;
+        self.tokens = self.tokens.map(|tokens| tokens / 2);
+        if self.sm_count == B200_SMS {
+            self.sm_count = H200_SMS;
+        }
+        self.default_seeds = self.default_seeds.min(2);
+        self
+    }
+
     fn data(&self) -> Result<Grouped> {
         let GroupedCase { operation, output, kind, .. } = *self;
-        Ok(match &self.form {
+        let data = match &self.form {
             Form::Listed(sizes) => Grouped::listed(operation, sizes, kind, output, 0x5eed)?,
             Form::Experts(experts, offsets) => {
                 Grouped::experts(operation, *experts, offsets, kind, output, 0x5eed)?
             }
-        })
+        };
+        Ok(if self.hopper { data.by_tolerance() } else { data })
     }
 
     /// Units of work, for a progress bar.
@@ -160,6 +178,7 @@ pub fn select(
         tokens: None,
         sm_count: B200_SMS,
         two_pass,
+        hopper: false,
         default_seeds: 2,
     };
     let mut cases = vec![];
@@ -268,6 +287,7 @@ pub fn dense(operation: Operation, cases: &[Case], two_pass: bool) -> Result<Vec
             tokens,
             sm_count: if tokens.is_some() { FEW_SMS } else { B200_SMS },
             two_pass,
+            hopper: false,
             default_seeds: case.default_seeds.min(3),
         })
     };
@@ -278,11 +298,19 @@ pub fn dense(operation: Operation, cases: &[Case], two_pass: bool) -> Result<Vec
 enum Planned {
     Fused(Box<GroupedPlan>),
     TwoPass(Box<TwoPass>),
+    Hopper(Box<HopperPlan>),
 }
 
 impl Planned {
     fn new(case: &GroupedCase, grouped: &Grouped) -> nvfp4_dual_gemm::Result<Self> {
         let (problem, sms) = (&grouped.problem, case.sm_count);
+        if case.hopper {
+            let plan = match case.tokens {
+                None => HopperPlan::choose(problem, sms)?,
+                Some(tokens) => HopperPlan::with_tile(problem, tokens, sms)?,
+            };
+            return Ok(Planned::Hopper(plan.into()));
+        }
         Ok(match (case.two_pass, case.tokens) {
             (false, None) => Planned::Fused(GroupedPlan::choose(problem, sms)?.into()),
             (false, Some(tokens)) => {
@@ -299,19 +327,21 @@ impl Planned {
         match self {
             Planned::Fused(plan) => format!("{}x128", plan.tokens),
             Planned::TwoPass(plan) => format!("2·{}x128", plan.gate.tokens),
+            Planned::Hopper(plan) => format!("{}x64", plan.tokens),
         }
     }
 
-    fn run(
+    fn run<B: Backend>(
         &self,
-        device: &mut Emulated,
-        module: &Module,
+        device: &mut B,
+        module: &B::Module,
         grouped: &Grouped,
     ) -> nvfp4_dual_gemm::Result<Vec<Vec<u16>>> {
         grouped.with_inputs(|inputs| match self {
             // Offsets may be wrong on purpose.
             Planned::Fused(plan) => run_with_any_offsets(device, module, plan, inputs),
             Planned::TwoPass(plan) => plan.run(device, module, inputs),
+            Planned::Hopper(plan) => plan.run_with_any_offsets(device, module, inputs),
         })
     }
 }
@@ -328,23 +358,68 @@ pub fn run(case: &GroupedCase, module: &Module, seeds: u64, bar: &ProgressBar) -
             let mut device = Emulated::new(seed);
             let outcome = plan.run(&mut device, module, &grouped);
             bar.inc(case.work());
-            let outcome = outcome
-                .map_err(|error| format!("seed {seed}: {error}"))
-                .and_then(|c| in_words(seed, grouped.judge(&c)));
+            let outcome = outcome.map_err(|error| format!("seed {seed}: {error}"));
             (outcome, device.instructions())
         })
         .collect();
+    let first = outcomes.iter().find_map(|(c, _)| c.as_ref().ok()).cloned();
     let instructions = outcomes.iter().map(|(_, count)| count).sum();
+    let mut judged = outcomes.into_iter().enumerate().map(|(seed, (c, _))| {
+        let c = c?;
+        if first.as_ref() != Some(&c) {
+            return Err(format!("seed {seed}: other bits than under the first seed"));
+        }
+        in_words(seed as u64, grouped.judge(&c))
+    });
     let max = |worst: Verdict, next: Verdict| {
         if next.max_error > worst.max_error { next } else { worst }
     };
-    let outcome = outcomes
-        .into_iter()
-        .map(|(outcome, _)| outcome)
-        .try_fold(Verdict::default(), |worst, next| Ok(max(worst, next?)));
+    let outcome = judged.try_fold(Verdict::default(), |worst, next| Ok(max(worst, next?)));
+    let pass = if case.hopper { "the same bits in every run" } else { "bit for bit" };
     let (output, tile, data) = (case.output.name(), plan.tile(), case.kind);
     let label = format!("{case:<32}  {output:<4}  {tile:<7}  {data:<10}");
-    Ok(Row { case: label, seeds, instructions, seconds: start.elapsed().as_secs_f64(), outcome })
+    Ok(Row {
+        case: label,
+        seeds,
+        instructions,
+        seconds: start.elapsed().as_secs_f64(),
+        outcome,
+        pass,
+    })
+}
+
+/// Runs a case twice on a device, whose PTX the emulator runs once too: all must give the same bits.
+#[cfg(feature = "cuda")]
+pub fn run_on_device<B: Backend>(
+    case: &GroupedCase,
+    device: &mut B,
+    module: &B::Module,
+    emulated: &Module,
+) -> Result<Row> {
+    let start = Instant::now();
+    let grouped = case.data().context("computing the reference")?;
+    let plan = Planned::new(case, &grouped)?;
+    let c = plan.run(device, module, &grouped)?;
+    let mut outcome = in_words(0, grouped.judge(&c));
+    let mut same = |name: &str, other: nvfp4_dual_gemm::Result<Vec<Vec<u16>>>| {
+        let complaint = match other {
+            Ok(other) if other == c => return,
+            Ok(_) => format!("other bits {name}"),
+            Err(error) => format!("{name}: {error}"),
+        };
+        if outcome.is_ok() {
+            outcome = Err(complaint);
+        }
+    };
+    same("in a second run", plan.run(device, module, &grouped));
+    let mut emulator = Emulated::new(0);
+    same("on the emulator", plan.run(&mut emulator, emulated, &grouped));
+    let (output, tile, data) = (case.output.name(), plan.tile(), case.kind);
+    let label = format!("{case:<32}  {output:<4}  {tile:<7}  {data:<10}");
+    let (seeds, instructions) = (2, emulator.instructions());
+    let (seconds, pass) =
+        (start.elapsed().as_secs_f64(), "the same bits twice, and the emulator's");
+    Ok(Row { case: label, seeds, instructions, seconds, outcome, pass })
 }
 
 /// A verdict, or what is wrong.

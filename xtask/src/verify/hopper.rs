@@ -61,11 +61,11 @@ impl<'a> Trial<'a> {
         let mut plans = vec![sm90::choose(&self.problem, sm_count)?];
         if self.problem.flops() < LARGE {
             let most = (self.problem.k.div_ceil(256) as u32).min(sm90::MAX_SPLIT);
-            for tokens in sm90::TOKENS {
+            for tile in sm90::TILES {
                 let mut splits = vec![1, most.min(3), most];
                 splits.dedup();
                 for split in splits {
-                    plans.push(sm90::with_tile(&self.problem, tokens, split, sm_count)?);
+                    plans.push(sm90::with_tile(&self.problem, tile, split, sm_count)?);
                 }
             }
         }

@@ -20,7 +20,7 @@ use nvfp4_dual_gemm_tests::emulated::Module;
 
 use crate::build_ptx::{self, Compiler, rust_cuda};
 use cases::{Case, ShapeArgument};
-use grouped::Op;
+use grouped::{GroupedCase, Op};
 use run::Row;
 
 /// Options of `verify`.
@@ -97,8 +97,8 @@ pub fn run(options: &Options) -> Result<()> {
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
     if options.op != Op::Dual || options.two_pass {
-        if options.backend != "emulator" || options.arch == sm90::ARCH {
-            bail!("verify: --op and --two-pass are for sm_100f on the emulator");
+        if options.two_pass && (options.backend != "emulator" || options.arch == sm90::ARCH) {
+            bail!("verify: --two-pass is for sm_100f on the emulator");
         }
         if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
             bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
@@ -109,7 +109,10 @@ pub fn run(options: &Options) -> Result<()> {
             bail!("verify: --backend cuda runs the committed PTX, which --ptx-from cannot change");
         }
         #[cfg(feature = "cuda")]
-        return cuda::run(&cases, start);
+        return match options.op {
+            Op::Dual => cuda::run(&cases, start),
+            _ => cuda::groups(grouped_cases(options, &cases)?, start),
+        };
         #[cfg(not(feature = "cuda"))]
         bail!("verify: this xtask was built without the feature `cuda`: add `--features cuda`");
     }
@@ -161,17 +164,27 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The operations of the grouped kernels.
-fn groups(options: &Options, dense: &[Case], program: &Module, start: Instant) -> Result<()> {
+/// The cases of the grouped kernels.
+fn grouped_cases(options: &Options, dense: &[Case]) -> Result<Vec<GroupedCase>> {
     let shapes: Vec<_> = options.shape.iter().map(|shape| shape.0).collect();
     let listed = |operation| {
         grouped::select(operation, &shapes, &options.data, options.all, options.two_pass)
     };
-    let cases = match options.op {
+    Ok(match options.op {
         Op::Dual => grouped::dense(Operation::DualGemm, dense, options.two_pass)?,
         Op::Gemm => grouped::dense(Operation::Gemm, dense, false)?,
         Op::Grouped => listed(Operation::Gemm)?,
         Op::GroupedDual => listed(Operation::DualGemm)?,
+    })
+}
+
+/// The operations of the grouped kernels.
+fn groups(options: &Options, dense: &[Case], program: &Module, start: Instant) -> Result<()> {
+    let cases = grouped_cases(options, dense)?;
+    let cases: Vec<_> = if options.arch == sm90::ARCH {
+        cases.into_iter().map(GroupedCase::on_hopper).collect()
+    } else {
+        cases
     };
     println!("{}", grouped::HEADER);
     let seeds = |default: u64| options.seeds.unwrap_or(default);

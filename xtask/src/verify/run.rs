@@ -24,6 +24,8 @@ pub struct Row {
     pub seconds: f64,
     /// The worst verdict, or what went wrong.
     pub outcome: Result<Verdict, String>,
+    /// What a pass means.
+    pub pass: &'static str,
 }
 
 impl Row {
@@ -39,14 +41,14 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row { case, seeds, instructions, seconds, outcome } = self;
+        let Row { case, seeds, instructions, seconds, outcome, pass } = self;
         let max_error = match outcome {
             Ok(verdict) => format!("{:.2e}", verdict.max_error),
             Err(_) => "-".to_owned(),
         };
         write!(f, "{case}  {seeds:>5}  {max_error:>9}  {instructions:>14}  {seconds:>7.2}  ")?;
         match outcome {
-            Ok(verdict) if verdict.passed() => write!(f, "pass, bit for bit"),
+            Ok(verdict) if verdict.passed() => write!(f, "pass, {pass}"),
             Ok(verdict) => {
                 write!(
                     f,
@@ -101,7 +103,14 @@ pub fn run(case: &Case, module: &Module, seeds: u64, bar: &ProgressBar) -> Resul
     let tile = format!("{tile_m}x{tile_n}");
     let (output, data) = (case.output.name(), case.data());
     let label = format!("{m:>5} {n:>5} {k:>5} {l:>3}  {output:<4}  {tile:<7}  {data:<10}");
-    Ok(Row { case: label, seeds, instructions, seconds: start.elapsed().as_secs_f64(), outcome })
+    Ok(Row {
+        case: label,
+        seeds,
+        instructions,
+        seconds: start.elapsed().as_secs_f64(),
+        outcome,
+        pass: "bit for bit",
+    })
 }
 
 /// The outcome to report of two: a fault, else the one with more wrong elements.

@@ -73,9 +73,6 @@ fn reach(scope: Scope) -> u16 {
 impl Detector {
     /// A `fence.acq_rel` or `.sc`: what was met is known, what is known may be handed over.
     pub fn thread_fence(&mut self, scope: Scope) {
-        if !self.place.interleaved {
-            return;
-        }
         let known = &mut self.me().known;
         known.seen.join(&known.glimpsed);
         if matches!(scope, Scope::Gpu | Scope::Sys) {

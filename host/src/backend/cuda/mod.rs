@@ -15,7 +15,7 @@ pub mod driver;
 mod graph;
 mod prepared;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cust::CudaApiVersion;
 use cust::context::{Context, CurrentContext};
@@ -31,7 +31,7 @@ use crate::plan::{LaunchShape, Plan};
 use crate::problem::Problem;
 pub use driver::RawStream;
 pub use graph::Graph;
-pub use prepared::{Prepared, Tensors};
+pub use prepared::{PackedWeights, Prepared, Tensors};
 
 /// The oldest driver that takes PTX ISA 8.6, as CUDA versions are numbered.
 const OLDEST_DRIVER: (i32, i32) = (12, 7);
@@ -39,6 +39,8 @@ const OLDEST_DRIVER: (i32, i32) = (12, 7);
 /// A device and its primary context.
 #[derive(Debug, Clone)]
 pub struct Cuda {
+    /// The kernels, once the first [`Cuda::prepare`] has loaded them; dropped before the context.
+    kernels: Arc<OnceLock<Module>>,
     context: Arc<Context>,
     name: String,
     capability: (u32, u32),
@@ -89,7 +91,8 @@ impl Cuda {
         Plan::for_device(&Problem::new(1, 8, 32), capability, sm_count)?;
         let context = Context::new(handle)
             .map_err(|error| failed(&name, "retaining its primary context", error))?;
-        Ok(Cuda { context: Arc::new(context), name, capability, sm_count })
+        let (context, kernels) = (Arc::new(context), Arc::default());
+        Ok(Cuda { kernels, context, name, capability, sm_count })
     }
 
     /// Its number and what the driver calls it.

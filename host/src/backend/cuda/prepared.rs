@@ -1,5 +1,8 @@
 //! Launches of tensors that lie on the device.
 
+use std::sync::Arc;
+
+use cust::context::CurrentContext;
 use cust::memory::DeviceBuffer;
 use cust::module::Module;
 use cust::sys;
@@ -9,8 +12,8 @@ use super::{Cuda, failed};
 use crate::error::{Error, Result};
 use crate::launch::Addresses;
 use crate::plan::tensor_map::Operand;
-use crate::plan::{LaunchShape, Plan};
-use crate::problem::TENSOR_ALIGNMENT;
+use crate::plan::{Before, LaunchShape, Plan, sm90};
+use crate::problem::{Problem, TENSOR_ALIGNMENT};
 use crate::ptx;
 
 /// Device addresses of a problem's tensors, in the layouts that [`Inputs`](crate::Inputs)
@@ -40,10 +43,19 @@ pub struct Prepared {
     plan: Plan,
     /// Kernels in their order: function, shape, parameter space.
     launches: Vec<(sys::CUfunction, driver::Shape, Vec<u8>)>,
-    // Keep what the launches refer to.
-    _module: Module,
+    // Keep what the launches refer to; the device keeps the kernels.
     _maps: DeviceBuffer<u8>,
     _workspace: Option<DeviceBuffer<u8>>,
+    _weights: Option<PackedWeights>,
+}
+
+/// Weights in the order that Hopper's kernels read, on the device. Clones share them; they are freed
+/// with the last clone and the last [`Prepared`] that uses them.
+#[derive(Debug, Clone)]
+pub struct PackedWeights {
+    /// N, K, L.
+    shape: [usize; 3],
+    buffer: Arc<DeviceBuffer<u8>>,
 }
 
 // SAFETY: a function handle belongs to the context, not to a thread; everything else is only read.
@@ -57,40 +69,150 @@ pub(super) fn shape(shape: &LaunchShape) -> driver::Shape {
 }
 
 impl Cuda {
-    /// Loads the plan's kernel and encodes its tensor maps.
+    /// Loads the plan's kernel, encodes its tensor maps, and on Hopper packs the weights: they are read
+    /// now, and need not stay. Waits until the device has done so; weights that change later need a new
+    /// call.
     ///
     /// # Errors
     /// A plan for another architecture; an address that is null, misaligned, not device memory, or
     /// in an allocation too small for its tensor; C overlapping an input; what the driver reports.
     pub fn prepare(&self, plan: &Plan, tensors: &Tensors) -> Result<Prepared> {
+        let weights = match plan.pack {
+            Some(_) => Some(self.pack_weights(plan, tensors)?),
+            None => None,
+        };
+        self.prepare_with(plan, tensors, weights)
+    }
+
+    /// Packs a plan's weights, for [`Cuda::prepare_packed`]: once for plans of any M, tile, activation and
+    /// output type that have the same N, K and L. Only the weights and their scales are read; they need
+    /// not stay. Waits until the device has done so.
+    ///
+    /// # Errors
+    /// A plan whose kernel reads the weights as they are (Blackwell's); an address that is null, misaligned,
+    /// not device memory, or in an allocation too small for its tensor; what the driver reports.
+    pub fn pack_weights(&self, plan: &Plan, tensors: &Tensors) -> Result<PackedWeights> {
         self.enter()?;
         self.check_arch(plan.arch)?;
-        check_tensors(plan, tensors)?;
+        let sizes = plan.problem.check()?;
+        for (tensor, address, bytes) in [
+            ("b1", tensors.b1, sizes.b),
+            ("b2", tensors.b2, sizes.b),
+            ("sfb1", tensors.sfb1, sizes.sfb),
+            ("sfb2", tensors.sfb2, sizes.sfb),
+        ] {
+            check_tensor(tensor, address, bytes)?;
+        }
+        let (Some(Before { workspace, .. }), Some(packing)) = (plan.pack, plan.packing()) else {
+            return Err(Error::Unsupported {
+                what: format!("packing weights for {}", plan.arch),
+                remedy: "its kernels read the weights as they are: call Cuda::prepare",
+            });
+        };
+        let module = self.module(plan)?;
+        let buffer = self.uninitialized(workspace, "the packed weights")?;
+        let addresses = Addresses {
+            packed: buffer.as_device_ptr().as_raw(),
+            sfb1: tensors.sfb1,
+            sfb2: tensors.sfb2,
+            ..Addresses::default()
+        };
+        let parameters = plan.packing_parameters([tensors.b1, tensors.b2], &addresses);
+        let function = self.function(module, packing.kernel)?;
+        // SAFETY: the addresses were checked, and the call waits for the kernel's end.
+        unsafe {
+            let stream = std::ptr::null_mut();
+            driver::launch(&self.name, function, &shape(&packing.shape()), stream, &parameters)?;
+        }
+        CurrentContext::synchronize()
+            .map_err(|error| failed(&self.name, "packing the weights", error))?;
+        let Problem { n, k, l, .. } = plan.problem;
+        Ok(PackedWeights { shape: [n, k, l], buffer: Arc::new(buffer) })
+    }
+
+    /// [`Cuda::prepare`] with weights that are already packed; the addresses of the weights and of their
+    /// scales in `tensors` are not looked at.
+    ///
+    /// # Errors
+    /// As for [`Cuda::prepare`]; weights packed for another N, K or L.
+    pub fn prepare_packed(
+        &self,
+        plan: &Plan,
+        tensors: &Tensors,
+        weights: &PackedWeights,
+    ) -> Result<Prepared> {
+        let Problem { n, k, l, .. } = plan.problem;
+        if plan.pack.is_none() || weights.shape != [n, k, l] {
+            let [n, k, l] = weights.shape;
+            return Err(Error::Unsupported {
+                what: format!("weights packed for N = {n}, K = {k}, L = {l} in this plan"),
+                remedy: "pack them with Cuda::pack_weights and a Hopper plan of the same N, K and L",
+            });
+        }
+        self.prepare_with(plan, tensors, Some(weights.clone()))
+    }
+
+    /// The kernels, loaded at the first call.
+    fn module(&self, plan: &Plan) -> Result<&Module> {
+        if let Some(module) = self.kernels.get() {
+            return Ok(module);
+        }
         let source = ptx::for_arch(plan.arch).ok_or_else(|| Error::Unsupported {
             what: format!("PTX for {}", plan.arch),
             remedy: "build the crate's PTX for it",
         })?;
         let module = Module::from_ptx(source, &[])
             .map_err(|error| failed(&self.name, "loading PTX", error))?;
-        let function = |plan: &Plan| {
-            let found = module.get_function(plan.kernel);
-            found
-                .map(|function| function.to_raw())
-                .map_err(|error| failed(&self.name, format!("looking for {}", plan.kernel), error))
-        };
-        let main = function(plan)?;
+        // Where another thread was faster, its module is as good.
+        Ok(self.kernels.get_or_init(|| module))
+    }
+
+    fn function(&self, module: &Module, kernel: &str) -> Result<sys::CUfunction> {
+        let found = module.get_function(kernel);
+        found
+            .map(|function| function.to_raw())
+            .map_err(|error| failed(&self.name, format!("looking for {kernel}"), error))
+    }
+
+    fn uninitialized(&self, bytes: usize, what: &str) -> Result<DeviceBuffer<u8>> {
+        // SAFETY: bytes have no invalid values, and the kernels write before they read.
+        unsafe { DeviceBuffer::uninitialized(bytes) }
+            .map_err(|error| failed(&self.name, format!("allocating {what}"), error))
+    }
+
+    fn prepare_with(
+        &self,
+        plan: &Plan,
+        tensors: &Tensors,
+        weights: Option<PackedWeights>,
+    ) -> Result<Prepared> {
+        self.enter()?;
+        self.check_arch(plan.arch)?;
+        check_tensors(plan, tensors, weights.is_some())?;
+        let module = self.module(plan)?;
+        let main = self.function(module, plan.kernel)?;
         // SAFETY: the module is live.
         unsafe { driver::allow_shared(&self.name, main, plan.dynamic_shared)? };
-        let bytes = plan.before.map(|before| before.workspace);
-        // SAFETY: bytes have no invalid values, and the kernels write before they read.
-        let workspace = bytes.map(|bytes| unsafe { DeviceBuffer::uninitialized(bytes) });
-        let workspace = workspace
-            .transpose()
-            .map_err(|error| failed(&self.name, "allocating the workspace", error))?;
+        let workspace = match plan.before {
+            Some(Before { workspace, .. }) => Some(self.uninitialized(workspace, "the workspace")?),
+            None => None,
+        };
+        let or_null =
+            |buffer: Option<&DeviceBuffer<u8>>| buffer.map_or(0, |b| b.as_device_ptr().as_raw());
+        let mut addresses = Addresses {
+            maps: 0,
+            workspace: or_null(workspace.as_ref()),
+            packed: or_null(weights.as_ref().map(|weights| &*weights.buffer)),
+            a: tensors.a,
+            sfa: tensors.sfa,
+            sfb1: tensors.sfb1,
+            sfb2: tensors.sfb2,
+            c: tensors.c,
+        };
         let mut encoded = Vec::with_capacity(plan.tensor_maps.len() * 128);
         for map in &plan.tensor_maps {
             let address = match map.operand {
-                Operand::A => tensors.a,
+                Operand::A => addresses.mapped_a(plan),
                 Operand::B1 => tensors.b1,
                 Operand::B2 => tensors.b2,
             };
@@ -98,25 +220,19 @@ impl Cuda {
         }
         let maps = DeviceBuffer::from_slice(&encoded)
             .map_err(|error| failed(&self.name, "allocating tensor maps", error))?;
-        let addresses = Addresses {
-            maps: maps.as_device_ptr().as_raw(),
-            workspace: workspace.as_ref().map_or(0, |buffer| buffer.as_device_ptr().as_raw()),
-            a: tensors.a,
-            sfa: tensors.sfa,
-            sfb1: tensors.sfb1,
-            sfb2: tensors.sfb2,
-            c: tensors.c,
-        };
+        addresses.maps = maps.as_device_ptr().as_raw();
+        let early = plan.arch == sm90::ARCH;
         let mut launches = vec![];
         if let Some(first) = plan.first() {
-            let shape = driver::Shape { early: true, ..shape(&first.shape()) };
-            launches.push((function(&first)?, shape, plan.first_parameters(&addresses)));
+            let shape = driver::Shape { early, ..shape(&first.shape()) };
+            let function = self.function(module, first.kernel)?;
+            launches.push((function, shape, plan.first_parameters(&addresses)));
         }
-        let main_shape = driver::Shape { early: !launches.is_empty(), ..shape(&plan.shape()) };
+        let main_shape = driver::Shape { early, ..shape(&plan.shape()) };
         launches.push((main, main_shape, plan.parameters(&addresses)));
         let (device, plan) = (self.clone(), plan.clone());
-        let (_module, _maps, _workspace) = (module, maps, workspace);
-        Ok(Prepared { device, plan, launches, _module, _maps, _workspace })
+        let (_maps, _workspace, _weights) = (maps, workspace, weights);
+        Ok(Prepared { device, plan, launches, _maps, _workspace, _weights })
     }
 }
 
@@ -159,45 +275,55 @@ impl Prepared {
     }
 }
 
-/// Checks every address against the size of its tensor.
-fn check_tensors(plan: &Plan, tensors: &Tensors) -> Result<()> {
+/// Checks every address against the size of its tensor; not those of weights that are `packed`.
+fn check_tensors(plan: &Plan, tensors: &Tensors, packed: bool) -> Result<()> {
     let sizes = plan.problem.check()?;
-    let inputs = [
-        ("a", tensors.a, sizes.a),
-        ("b1", tensors.b1, sizes.b),
-        ("b2", tensors.b2, sizes.b),
-        ("sfa", tensors.sfa, sizes.sfa),
-        ("sfb1", tensors.sfb1, sizes.sfb),
-        ("sfb2", tensors.sfb2, sizes.sfb),
-    ];
-    for (tensor, address, bytes) in inputs.into_iter().chain([("c", tensors.c, sizes.c)]) {
-        if bytes == 0 {
-            continue;
+    let mut inputs = vec![("a", tensors.a, sizes.a), ("sfa", tensors.sfa, sizes.sfa)];
+    if !packed {
+        inputs.extend([
+            ("b1", tensors.b1, sizes.b),
+            ("b2", tensors.b2, sizes.b),
+            ("sfb1", tensors.sfb1, sizes.sfb),
+            ("sfb2", tensors.sfb2, sizes.sfb),
+        ]);
+    }
+    check_tensor("c", tensors.c, sizes.c)?;
+    let c = tensors.c..tensors.c + sizes.c as u64;
+    for (tensor, address, bytes) in inputs {
+        check_tensor(tensor, address, bytes)?;
+        if bytes > 0 && address < c.end && c.start < address + bytes as u64 {
+            return Err(Error::Address {
+                tensor,
+                address,
+                rule: "apart from c, which is written".to_string(),
+                remedy: "give C memory of its own",
+            });
         }
-        let refuse = |rule, remedy| Err(Error::Address { tensor, address, rule, remedy });
-        if address == 0 {
-            return refuse("not null".to_string(), "give the tensor's device address");
-        }
-        if !address.is_multiple_of(TENSOR_ALIGNMENT as u64) {
-            let rule = format!("a multiple of {TENSOR_ALIGNMENT}");
-            return refuse(rule, "copy the tensor to an aligned address");
-        }
-        let Some((base, size)) = driver::allocation(address) else {
-            let rule = "device memory of this context".to_string();
-            return refuse(rule, "allocate the tensor on the device that the plan runs on");
-        };
-        let left = size - (address - base) as usize;
-        if left < bytes {
-            let rule = format!("the start of {bytes} bytes, of which {left} are allocated");
-            return refuse(rule, "check the tensor's shape against the plan's problem");
-        }
-        let c = tensors.c..tensors.c + sizes.c as u64;
-        if tensor != "c" && address < c.end && c.start < address + bytes as u64 {
-            return refuse(
-                "apart from c, which is written".to_string(),
-                "give C memory of its own",
-            );
-        }
+    }
+    Ok(())
+}
+
+/// Checks that `bytes` bytes of device memory lie at an address that kernels take.
+fn check_tensor(tensor: &'static str, address: u64, bytes: usize) -> Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let refuse = |rule, remedy| Err(Error::Address { tensor, address, rule, remedy });
+    if address == 0 {
+        return refuse("not null".to_string(), "give the tensor's device address");
+    }
+    if !address.is_multiple_of(TENSOR_ALIGNMENT as u64) {
+        let rule = format!("a multiple of {TENSOR_ALIGNMENT}");
+        return refuse(rule, "copy the tensor to an aligned address");
+    }
+    let Some((base, size)) = driver::allocation(address) else {
+        let rule = "device memory of this context".to_string();
+        return refuse(rule, "allocate the tensor on the device that the plan runs on");
+    };
+    let left = size - (address - base) as usize;
+    if left < bytes {
+        let rule = format!("the start of {bytes} bytes, of which {left} are allocated");
+        return refuse(rule, "check the tensor's shape against the plan's problem");
     }
     Ok(())
 }
