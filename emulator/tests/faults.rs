@@ -241,3 +241,17 @@ fn launches_keep_limits() {
     let livelock = fault(spin.run(&launch(1, 1, 0), 0).unwrap_err());
     assert_eq!(livelock.kind, FaultKind::Livelock);
 }
+
+/// Lanes of one warp may name different members in one instruction, as the tiles of cooperative groups
+/// do, if each member names the same.
+#[test]
+fn tiles_of_a_warp() {
+    let tiles = "shr.u32 %r2, %r0, 3; shl.b32 %r2, %r2, 3; mov.u32 %r3, 255; shl.b32 %r3, %r3, %r2;\n\
+        setp.gt.u32 %p1, %r0, 9; mov.u32 %r5, 0;\n\
+        shfl.sync.bfly.b32 %r4, %r0, 7, 0x1f, %r3;\n\
+        bar.warp.sync %r3; vote.sync.ballot.b32 %r5, %p1, %r3;\n\
+        @%p0 bra L; xor.b32 %r6, %r0, 7; setp.ne.u32 %p2, %r6, %r4; @%p2 trap; L:";
+    fine(tiles, 32, 1);
+    let wrong = tiles.replace("mov.u32 %r3, 255", "mov.u32 %r3, 127");
+    faulty(&wrong, 32, 1, FaultKind::Convergence);
+}

@@ -29,7 +29,7 @@ use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::cluster::{Env, Meeting, Space};
 use crate::machine::registers::Lanes;
 use crate::machine::shared::address_of;
-use crate::machine::warp::{Block, PhaseWait, State, Warp};
+use crate::machine::warp::{Block, PhaseWait, State, Warp, each};
 use crate::run::Ordering;
 use crate::trace::What;
 
@@ -182,7 +182,7 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     let woken = std::mem::take(&mut group.woken);
     let timed_out = std::mem::take(&mut group.timed_out);
     let instr = &env.kernel.instrs[pc as usize];
-    let active = match instr.guard {
+    let mut active = match instr.guard {
         None => lanes,
         Some(guard) => {
             let pred = crate::decode::op::PredSrc::Reg { pred: guard.pred, negated: guard.negated };
@@ -194,7 +194,15 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
         return Ok(());
     }
     let meeting = env.meetings[pc as usize];
-    if meeting != Meeting::None && !meet(warp, index, meeting, active, &instr.op)? {
+    if meeting == Meeting::Members {
+        match same_members(warp, index, active, &instr.op)? {
+            Some(same) => active = same,
+            None => {
+                warp.groups[index].state = State::Gather;
+                return Ok(());
+            }
+        }
+    } else if !meet(warp, index, meeting, active)? {
         warp.groups[index].state = State::Gather;
         return Ok(());
     }
@@ -286,17 +294,44 @@ fn waits_for(block: &Block) -> String {
     }
 }
 
-/// Whether everybody who must execute this instruction together is there.
-fn meet(
-    warp: &Warp,
+/// Lanes that name the same members and are all there; `None` while there are none. The lanes of one
+/// group may name different members and exchange among themselves: the others get a group of their
+/// own.
+fn same_members(
+    warp: &mut Warp,
     index: usize,
-    meeting: Meeting,
     active: Lanes,
     op: &Op,
-) -> Result<bool, Box<Fault>> {
+) -> Result<Option<Lanes>, Box<Fault>> {
+    let Some(mask) = op.member_mask() else { return Ok(Some(active)) };
+    let masks = operand::read32(&warp.regs, mask, active)?;
+    let mut rest = active;
+    while rest != 0 {
+        let mask = masks[rest.trailing_zeros() as usize];
+        let same = each(rest).filter(|&lane| masks[lane as usize] == mask);
+        let same = same.fold(0, |lanes, lane| lanes | 1 << lane);
+        if mask & same != same {
+            let lane = (same & !mask).trailing_zeros();
+            let message = format!("lane {lane} is not in the member mask {mask:#010x} it names");
+            return Err(operand::lane_fault(FaultKind::Convergence, lane, message));
+        }
+        if mask & warp.live & !same == 0 {
+            if same != active {
+                let pc = warp.groups[index].pc;
+                warp.split(index, active & !same, pc);
+            }
+            return Ok(Some(same));
+        }
+        rest &= !same;
+    }
+    Ok(None)
+}
+
+/// Whether everybody who must execute this instruction together is there.
+fn meet(warp: &Warp, index: usize, meeting: Meeting, active: Lanes) -> Result<bool, Box<Fault>> {
     let lanes = warp.groups[index].lanes;
     match meeting {
-        Meeting::None => Ok(true),
+        Meeting::None | Meeting::Members => Ok(true),
         Meeting::Live | Meeting::All => {
             if active != lanes {
                 let message = format!(
@@ -313,19 +348,6 @@ fn meet(
                 return Err(Box::new(Fault::new(FaultKind::Convergence, message)));
             }
             Ok(lanes == warp.live)
-        }
-        Meeting::Members => {
-            let Some(mask) = op.member_mask() else { return Ok(true) };
-            let masks = operand::read32(&warp.regs, mask, active)?;
-            let lane = active.trailing_zeros();
-            let mask = masks[lane as usize];
-            if mask & active != active {
-                let lane = (active & !mask).trailing_zeros();
-                let message =
-                    format!("lane {lane} is not in the member mask {mask:#010x} it names");
-                return Err(operand::lane_fault(FaultKind::Convergence, lane, message));
-            }
-            Ok(mask & warp.live & !active == 0)
         }
     }
 }
