@@ -104,11 +104,33 @@ fn groups_pass_and_a_mistake_in_them_fails() {
 }
 
 #[test]
+fn hopper_s_groups_pass_and_a_mistake_in_them_fails() {
+    let committed = root().join("host/ptx/nvfp4_dual_gemm_sm_90a.ptx");
+    let judge = |ptx: &Path| {
+        let shapes = ["--shape", "5,72,96", "--shape", "9,8,288", "--data", "quantised"];
+        let options = ["--op", "grouped", "--arch", "sm_90a", "--seeds", "1"];
+        let file = ["--ptx", ptx.to_str().unwrap()];
+        verify(&[&options, shapes.as_slice(), &file].concat())
+    };
+    let (status, text) = judge(&committed);
+    assert_eq!(status, Some(0), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.ptx");
+    let ptx = std::fs::read_to_string(committed).unwrap();
+    // Consumers no longer wait for each other before they store.
+    let changed = ptx.replace("barrier.sync.aligned 1, 512;", "").replace("bar.sync 1, 512;", "");
+    assert_ne!(changed, ptx);
+    std::fs::write(&path, changed).unwrap();
+    let (status, text) = judge(&path);
+    assert_eq!(status, Some(1), "{text}");
+}
+
+#[test]
 fn operations_that_are_not_there_are_refused() {
     for (arguments, message) in [
-        (["--op", "grouped", "--arch", "sm_90a"].as_slice(), "sm_100f on the emulator"),
+        (["--two-pass", "--arch", "sm_90a"].as_slice(), "sm_100f on the emulator"),
         (&["--op", "gemm", "--two-pass"], "takes one pass"),
-        (&["--op", "grouped", "--backend", "cuda"], "sm_100f on the emulator"),
+        (&["--op", "grouped-dual", "--two-pass", "--backend", "cuda"], "sm_100f on the emulator"),
     ] {
         let (status, text) = verify(arguments);
         assert_eq!(status, Some(1), "{text}");
