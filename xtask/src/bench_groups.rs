@@ -133,10 +133,12 @@ fn time(
         prepared.push(unsafe { device.prepare_groups(&plan, &addresses, at)? });
     }
     let rounds = 16usize.div_ceil(prepared.len());
-    let graph = Graph::record(device, |stream| {
-        // SAFETY: the buffers live until the last replay has ended.
-        (0..rounds).flat_map(|_| &prepared).try_for_each(|one| unsafe { one.launch(stream) })
-    })?;
+    // SAFETY: the buffers live until the last replay has ended, and nothing else uses them.
+    let graph = unsafe {
+        Graph::record(device, |stream| {
+            (0..rounds).flat_map(|_| &prepared).try_for_each(|one| one.launch(stream))
+        })?
+    };
     let mut times = vec![];
     for replay in 0..options.replays + 3 {
         let milliseconds = graph.replay()?;

@@ -27,17 +27,25 @@ impl Graph {
     /// # Safety
     /// As for [`Prepared::launch`], for every replay.
     pub unsafe fn capture(device: &Cuda, launches: &[&Prepared]) -> Result<Graph> {
-        Self::record(device, |stream| {
-            // SAFETY: the caller's.
-            launches.iter().try_for_each(|prepared| unsafe { prepared.launch(stream) })
-        })
+        // SAFETY: the caller's.
+        unsafe {
+            Self::record(device, |stream| {
+                launches.iter().try_for_each(|prepared| prepared.launch(stream))
+            })
+        }
     }
 
     /// Records what `launch` puts on the stream that it is given.
     ///
     /// # Errors
     /// What the driver reports; what `launch` reports.
-    pub fn record(device: &Cuda, launch: impl FnOnce(RawStream) -> Result<()>) -> Result<Graph> {
+    ///
+    /// # Safety
+    /// What `launch` puts on the stream may run again at every replay.
+    pub unsafe fn record(
+        device: &Cuda,
+        launch: impl FnOnce(RawStream) -> Result<()>,
+    ) -> Result<Graph> {
         device.enter()?;
         let name = device.name();
         let done = |action: &str, status: sys::CUresult| check(name, action, status as c_int);
