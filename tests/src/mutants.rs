@@ -35,6 +35,17 @@ impl Mutant {
         text.replace_range(self.span.clone(), &self.replacement);
         text
     }
+
+    /// The module with a trap where the mistake would be made: who does not run into it does not
+    /// execute the instruction.
+    pub fn trapped(&self, ptx: &str) -> String {
+        let (before, instruction) = (&ptx[..self.span.start], &ptx[self.span.start..]);
+        let guard = match instruction.starts_with('@') {
+            true => instruction.split_whitespace().next().unwrap_or_default(),
+            false => "",
+        };
+        format!("{before}{guard} trap; {instruction}")
+    }
 }
 
 /// All mutants of the entry `kernel` of a module. `None`: the module has no such entry.
@@ -142,5 +153,7 @@ mod tests {
         let changed = find(&mutants, 5, "removed").apply(PTX);
         assert_eq!(changed.lines().count(), PTX.lines().count());
         assert!(!changed.contains("bar.sync"));
+        let trapped = find(&mutants, 6, "removed").trapped(PTX);
+        assert!(trapped.contains("\t@%p1 trap; @%p1 mbarrier.arrive.expect_tx"), "{trapped}");
     }
 }

@@ -217,8 +217,8 @@ fn cp_async(
             let record = Record { write: true, lane: copy.lane as u8, ..issued };
             races.touch_shared(copy.to.0, copy.to.1, copy.bytes, &record)?;
             let read = Record { write: false, ..record };
-            let (actor, len) = (at.lane(copy.lane), copy.source_bytes);
-            races.global_range(&read, copy.from, len, actor, env.global)?;
+            let (actor, range) = (at.lane(copy.lane), (copy.from, copy.source_bytes));
+            races.global_range(&read, range, None, actor, env.global)?;
         }
     }
     let job = Job::CpAsync(CpAsyncJob { copies });

@@ -12,7 +12,7 @@ mod global;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use global::{Access, Before, Global, conflict};
+pub use global::{Access, Before, Global, MAX_BYTES, Values, conflict};
 
 use super::clock::{Agent, Clock, Clocks, PhaseClocks};
 use super::shadow::{Path, Record, SEVERAL_LANES, Shadow};

@@ -13,7 +13,7 @@ use ptx_emulator::launch_file::{Job, OutputBuffer};
 use ptx_emulator::run::Ordering;
 use rayon::prelude::*;
 
-use super::{Options, progress};
+use super::{Options, explain, progress};
 
 /// What became of a mutant.
 enum Ended {
@@ -23,6 +23,8 @@ enum Ended {
     Sometimes(u64, String),
     /// Nobody noticed.
     Survived,
+    /// The instruction is never executed.
+    Idle,
     /// It is no program.
     Excluded(String),
 }
@@ -131,14 +133,14 @@ fn judge(
     right: &Right,
     options: &Options,
 ) -> Ended {
-    let job = match job.with_module(name, &mutant.apply(text)) {
+    let mutated = match job.with_module(name, &mutant.apply(text)) {
         Ok(job) => job,
         Err(ending) => return Ended::Excluded(ending.to_string()),
     };
     let mut killed = 0;
     let mut first = None;
     for seed in 0..options.seeds {
-        let how = match job.run(seed) {
+        let how = match mutated.run(seed) {
             Ok(outcome) => right.judge(&outcome.buffers),
             Err(ending @ (Ending::Unsupported(_) | Ending::Malformed(_))) => {
                 return Ended::Excluded(ending.to_string());
@@ -154,7 +156,13 @@ fn judge(
         }
     }
     match first {
-        None => Ended::Survived,
+        None => {
+            let trapped = job.with_module(name, &mutant.trapped(text));
+            match trapped.and_then(|job| job.run(job.seed())) {
+                Ok(_) => Ended::Idle,
+                Err(_) => Ended::Survived,
+            }
+        }
         Some(how) if options.every_seed && killed < options.seeds => Ended::Sometimes(killed, how),
         Some(how) => Ended::Killed(how),
     }
@@ -168,29 +176,39 @@ fn report(
     options: &Options,
     start: Instant,
 ) -> usize {
-    let (mut killed, mut sometimes, mut survived, mut excluded) = (0, 0, 0, 0);
+    let (mut killed, mut sometimes, mut survived, mut excluded, mut idle) = (0, 0, 0, 0, 0);
+    let mut explained = 0;
     for (case, ended) in cases.iter().zip(ended) {
         let Mutant { line, what, original, .. } = &case.mutant;
         let module = match modules.len() {
             1 => String::new(),
             _ => format!("{} ", modules[case.module].0),
         };
-        let place = format!("{module}line {line}, {what}: {original}");
+        let place = format!("{module}line {line}, {what}: {}", short(original));
         match ended {
             Ended::Killed(how) => {
                 killed += 1;
                 if options.verbose {
-                    println!("  killed    {place}\n            {how}");
+                    println!("  killed    {place}\n            {}", short(how));
                 }
             }
             Ended::Sometimes(count, how) => {
                 sometimes += 1;
                 let seeds = options.seeds;
-                println!("  {count} of {seeds}    {place}\n            {how}");
+                println!("  {count} of {seeds}    {place}\n            {}", short(how));
             }
             Ended::Survived => {
                 survived += 1;
-                println!("  survived  {place}");
+                let why = explain(&case.mutant, &modules[case.module].1);
+                explained += usize::from(why.is_some());
+                let why = why.map(|why| format!("\n            {why}")).unwrap_or_default();
+                println!("  survived  {place}{why}");
+            }
+            Ended::Idle => {
+                idle += 1;
+                if options.verbose {
+                    println!("  idle      {place}");
+                }
             }
             Ended::Excluded(why) => {
                 excluded += 1;
@@ -205,13 +223,26 @@ fn report(
         false => String::new(),
     };
     println!(
-        "{}: {} mutants, {killed} killed, {sometimes}{survived} survived, {excluded} excluded as not \
-         supported ({:.0} s)",
+        "{}: {} mutants, {killed} killed, {sometimes}{survived} survived ({explained} of them explained), \
+         {idle} of what is not executed, {excluded} excluded as not supported ({:.0} s)",
         path.display(),
         cases.len(),
         start.elapsed().as_secs_f64()
     );
     survived
+}
+
+/// The beginning of a long text, and its end.
+fn short(text: &str) -> String {
+    let length = text.chars().count();
+    match length > 400 {
+        true => {
+            let head: String = text.chars().take(250).collect();
+            let tail: String = text.chars().skip(length - 100).collect();
+            format!("{head} … {tail}")
+        }
+        false => text.to_owned(),
+    }
 }
 
 /// `NAME=FILE`.
