@@ -61,7 +61,7 @@ pub(super) fn execute(
             if let Some(races) = &mut space.races {
                 for &(lane, rank, offset) in &barriers {
                     // Not the async proxy's: `cp.async` is generic.
-                    races.use_barrier((rank, offset), false, at.lane(lane))?;
+                    races.use_barrier((rank, offset), at.lane(lane))?;
                 }
                 clocks = Some(Box::new(races.copies_so_far(at.active)));
             }
@@ -73,7 +73,11 @@ pub(super) fn execute(
         CopyOp::Prefetch(op) => bulk::prefetch(op, env, warp, at)?,
         CopyOp::BulkCommit => each(at.active).for_each(|lane| warp.bulk(lane).commit()),
         CopyOp::BulkWait { pending, read } => {
-            each(at.active).for_each(|lane| warp.bulk(lane).waited = true);
+            for lane in each(at.active) {
+                let groups = warp.bulk(lane);
+                // A wait for everything that leaves out what was not committed is a mistake.
+                groups.waited |= *pending > 0 || groups.open.is_empty();
+            }
             let groups = each(at.active).flat_map(|l| due(&warp.bulk, l, *pending));
             return Ok(wait(groups.collect(), *read, space));
         }

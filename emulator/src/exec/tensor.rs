@@ -353,7 +353,7 @@ fn commit(
     let mut clocks = None;
     if let Some(races) = &mut space.races {
         for &barrier in &barriers {
-            races.use_barrier(barrier, true, at.actor)?;
+            races.check_made(barrier, true, at.actor)?;
         }
         clocks = Some(Box::new(races.commit(lane)));
     }
