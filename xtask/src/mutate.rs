@@ -52,6 +52,9 @@ pub struct Options {
     /// Only mutants whose description contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     what: String,
+    /// No mutants whose description contains this.
+    #[arg(long, value_name = "TEXT")]
+    skip: Vec<String>,
     /// Mutate the program of this launch file.
     #[arg(long, value_name = "LAUNCH.json", conflicts_with_all = ["kernel", "ptx"])]
     launch: Vec<PathBuf>,
@@ -71,7 +74,8 @@ pub struct Options {
 
 impl Options {
     fn wants(&self, mutant: &Mutant) -> bool {
-        mutant.opcode.contains(&self.only) && mutant.what.contains(&self.what)
+        let skipped = self.skip.iter().any(|text| mutant.what.contains(text));
+        mutant.opcode.contains(&self.only) && mutant.what.contains(&self.what) && !skipped
     }
 }
 
