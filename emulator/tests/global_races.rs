@@ -250,7 +250,8 @@ fn bulk_stores_and_loads() {
     // All store the same, which was not there before, and now and then one who does not.
     let same = all.replace("st.shared.u32 [%r6], %r5", "st.shared.u32 [%r6], %r0");
     fine(&same, 1);
-    let most = all.replace("st.shared.u32 [%r6], %r5", "max.u32 %r9, %r2, 2; st.shared.u32 [%r6], %r9");
+    let most =
+        all.replace("st.shared.u32 [%r6], %r5", "max.u32 %r9, %r2, 2; st.shared.u32 [%r6], %r9");
     racy(&most, 1, "conflicts with");
     // Reductions do not race with each other.
     let add = all.replace(

@@ -145,10 +145,7 @@ mod tests {
         assert!(text(9, "coordinate 1 +1").contains("{%r3, 5}"));
         assert!(text(10, "source +128").contains("[mutant];"));
         assert_eq!(text(11, "scope .gpu becomes .cta"), "fence.acq_rel.cta;");
-        assert_eq!(
-            text(12, ".release becomes .relaxed"),
-            "st.relaxed.sys.global.b32 [%rd1], %r1;"
-        );
+        assert_eq!(text(12, ".release becomes .relaxed"), "st.relaxed.sys.global.b32 [%rd1], %r1;");
         assert!(mutants.iter().all(|m| m.line < 14), "arithmetic is left alone");
         let changed = find(&mutants, 5, "removed").apply(PTX);
         assert_eq!(changed.lines().count(), PTX.lines().count());

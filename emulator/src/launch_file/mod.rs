@@ -91,7 +91,8 @@ impl Job {
     pub fn new(file: LaunchFile, directory: PathBuf) -> Result<Job, Ending> {
         let mut programs = BTreeMap::new();
         for (name, path) in &file.modules {
-            programs.insert(name.clone(), Arc::new(load_module(name, &directory.join(path), &file)?));
+            programs
+                .insert(name.clone(), Arc::new(load_module(name, &directory.join(path), &file)?));
         }
         for (i, launch) in file.launches.iter().enumerate() {
             let Some(program) = programs.get(&launch.module) else {

@@ -112,6 +112,8 @@ pub struct Space {
     pub barrier: ClusterBarrier,
     /// Live threads of the cluster.
     pub live: u32,
+    /// The group that the kernel's `tcgen05` instructions name, and who named it first.
+    pub cta_group: Option<(u32, Actor)>,
     /// Unfinished tcgen05 operations by (warp, lane).
     pub issued: BTreeMap<(u32, u32), Issued>,
     /// The source of every choice.

@@ -416,7 +416,9 @@ mod tests {
 
         // Clusters: what each wrote last counts, whatever was there.
         let mut all = Unordered::default();
-        for (key, values, same) in [(0, [1, 2, 3], true), (1, [1, 2, 3], true), (2, [1, 0, 3], false)] {
+        for (key, values, same) in
+            [(0, [1, 2, 3], true), (1, [1, 2, 3], true), (2, [1, 0, 3], false)]
+        {
             let mut lines = Lines::default();
             write(&mut lines, key, &values).unwrap();
             let conflict = all.add(&lines).err().map(|conflict| conflict.address);

@@ -123,6 +123,8 @@ pub struct Detector {
     pub before: Option<Arc<Before>>,
     /// The warp that is executing.
     pub current: u32,
+    /// Instructions so far.
+    pub instructions: u64,
     /// Room for the accesses of one instruction.
     pub touches: Vec<Touch>,
     /// CTA and index of each warp.
@@ -154,6 +156,7 @@ impl Detector {
             global: Global::default(),
             before: None,
             current: 0,
+            instructions: 0,
             touches: vec![],
             // One more than there are warps: the launch before.
             agents: places.len() as u32 + 1,
@@ -341,6 +344,7 @@ impl Detector {
     /// What a `tcgen05.commit` of a thread announces.
     pub fn commit(&mut self, lane: u32) -> (Clocks, Event) {
         let stream = self.stream(StreamKind::Tensor, lane);
+        stream.issued += 1;
         let (agent, issued) = (stream.agent, stream.issued);
         let warp = self.me();
         let mut clocks = warp.known.clone();
@@ -348,8 +352,9 @@ impl Detector {
         clocks.carried.join(&warp.tensor);
         clocks.carried.raise(agent, issued);
         clocks.seen.raise(agent, issued);
+        let event = self.event(agent, issued);
         self.tick();
-        (clocks, (agent, issued))
+        (clocks, event)
     }
 
     /// What a `cp.async.mbarrier.arrive` announces.
@@ -360,7 +365,7 @@ impl Detector {
                 clocks.seen.raise(stream.agent, stream.issued);
             }
         }
-        let event = (self.current, self.now());
+        let event = self.event(self.current, self.now());
         self.tick();
         (clocks, event)
     }

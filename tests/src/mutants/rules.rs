@@ -336,9 +336,10 @@ impl Found<'_> {
                     None => continue,
                 };
                 let (label, make) = match value {
-                    Add(n) if self.width(&word).is_none() => {
-                        (format!("{n:+}"), format!("mov.b32 mutant, {word}; add.s32 mutant, mutant, {n};"))
-                    }
+                    Add(n) if self.width(&word).is_none() => (
+                        format!("{n:+}"),
+                        format!("mov.b32 mutant, {word}; add.s32 mutant, mutant, {n};"),
+                    ),
                     Add(n) => (format!("{n:+}"), format!("add.s{bits} mutant, {word}, {n};")),
                     Flip(bit) => {
                         let mask = 1u64 << bit;

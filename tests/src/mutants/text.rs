@@ -28,8 +28,8 @@ pub(super) fn without_comments(text: &str) -> String {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |n| n + 2)
-        } else if rest.starts_with('"') {
-            rest[1..].find('"').map_or(rest.len(), |n| n + 2)
+        } else if let Some(string) = rest.strip_prefix('"') {
+            string.find('"').map_or(rest.len(), |n| n + 2)
         } else {
             at += rest.chars().next().map_or(1, char::len_utf8);
             continue;
@@ -90,7 +90,9 @@ pub(super) fn declared(code: &str) -> BTreeMap<&str, u32> {
     let mut widths = BTreeMap::new();
     for part in code.split(".reg").skip(1) {
         let Some((declaration, _)) = part.split_once(';') else { continue };
-        let Some((ty, names)) = declaration.trim().split_once(char::is_whitespace) else { continue };
+        let Some((ty, names)) = declaration.trim().split_once(char::is_whitespace) else {
+            continue;
+        };
         let digits = ty.trim_start_matches(|c: char| !c.is_ascii_digit());
         let bits = if ty == ".pred" { 1 } else { digits.parse().unwrap_or(32) };
         for name in names.split(',').map(str::trim) {
@@ -107,7 +109,8 @@ pub(super) fn instructions(code: &str) -> Vec<Instruction<'_>> {
     while let Some(start) = code[at..].find(|c: char| !c.is_whitespace() && !"{};".contains(c)) {
         at += start;
         let rest = &code[at..];
-        let word = rest.find(|c: char| c.is_whitespace() || ";{}".contains(c)).unwrap_or(rest.len());
+        let word =
+            rest.find(|c: char| c.is_whitespace() || ";{}".contains(c)).unwrap_or(rest.len());
         if rest[..word].ends_with(':') {
             at += word;
             continue;
@@ -195,7 +198,10 @@ mod tests {
         let code = without_comments(text);
         assert_eq!(code.len(), text.len());
         let all = bodies(&code);
-        assert_eq!(all.iter().map(|(n, e, _)| (*n, *e)).collect::<Vec<_>>(), [("a", true), ("f", false)]);
+        assert_eq!(
+            all.iter().map(|(n, e, _)| (*n, *e)).collect::<Vec<_>>(),
+            [("a", true), ("f", false)]
+        );
         let body = &code[all[0].2.clone()];
         let widths = declared(body);
         assert_eq!((widths["%rd"], widths["P2"], widths["t"]), (64, 1, 16));

@@ -69,7 +69,8 @@ pub fn run(path: &Path, options: &Options) -> Result<usize> {
     let mut modules = vec![];
     let mut cases = vec![];
     for (module, (name, file, entries)) in job.modules().into_iter().enumerate() {
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let found = mutants::of_all(&text, &entries).into_iter();
         let wanted = found.filter(|mutant| options.wants(mutant));
         cases.extend(wanted.map(|mutant| Case { module, mutant }));

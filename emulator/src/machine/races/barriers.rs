@@ -24,8 +24,14 @@ pub(super) struct Init {
     arrivals: [Vec<Event>; 2],
 }
 
-/// An event of an agent.
-pub type Event = (Agent, u32);
+/// An arrival: an event of an agent.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    agent: Agent,
+    clock: u32,
+    /// The instruction that made it.
+    instruction: u64,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Waiter {
@@ -79,12 +85,7 @@ impl Detector {
     }
 
     /// That an mbarrier was made before a thread, or the async proxy on its behalf, uses it.
-    pub fn check_made(
-        &self,
-        (rank, offset): (u32, u32),
-        asynchronous: bool,
-        by: Actor,
-    ) -> Checked {
+    pub fn check_made(&self, (rank, offset): (u32, u32), asynchronous: bool, by: Actor) -> Checked {
         let Some(init) = self.inits.get(&(rank, offset)) else { return Ok(()) };
         let known = &self.warps[self.current as usize].known;
         let made = known.seen.get(init.warp).max(known.inits.get(init.warp));
@@ -114,9 +115,13 @@ impl Detector {
     pub fn arrive(&mut self, place: (u32, u32), phase: u64, by: Actor) -> Checked {
         self.use_barrier(place, by)?;
         self.check_phase(place, phase, None, by)?;
-        let event = (self.current, self.now());
+        let event = self.event(self.current, self.now());
         self.arrived(place, event);
         Ok(())
+    }
+
+    pub(super) fn event(&self, agent: Agent, clock: u32) -> Event {
+        Event { agent, clock, instruction: self.instructions }
     }
 
     /// Notes an arrival.
@@ -137,7 +142,11 @@ impl Detector {
     ) -> Checked {
         let Some(init) = self.inits.get(&(rank, offset)) else { return Ok(()) };
         let known = clocks.unwrap_or(&self.warps[self.current as usize].known);
-        let knows = |&(agent, clock): &Event| known.seen.get(agent) >= clock;
+        // The lanes of one instruction do not know of each other.
+        let knows = |event: &Event| {
+            known.seen.get(event.agent) >= event.clock
+                && (clocks.is_some() || event.instruction != self.instructions)
+        };
         let [_, before] = &init.arrivals;
         if u64::from(known.seen.get(init.agent)) >= phase
             || !before.is_empty() && before.iter().all(knows)
@@ -207,10 +216,7 @@ impl Detector {
             known.seen.join(&self.warps[warp as usize].known.seen);
         }
         let over = |record: &Record| {
-            // The hardware keeps the memory until a `cp.async` has landed.
-            own.contains(&record.agent)
-                || record.path == Path::CpAsync
-                || known.seen.get(record.agent) >= record.clock
+            own.contains(&record.agent) || known.seen.get(record.agent) >= record.clock
         };
         let Some((cell, record)) = self.shared[rank as usize].find(|record| !over(record)) else {
             return Ok(());

@@ -280,7 +280,8 @@ impl Detector {
         {
             return Err(too_early(line * LINE + u64::from(byte), record, by, &old, before, memory));
         }
-        let found = self.global.lines.touch(line, bytes, record, values, |old| order.check(old, record));
+        let found =
+            self.global.lines.touch(line, bytes, record, values, |old| order.check(old, record));
         let Err((byte, old)) = found else { return Ok(()) };
         let address = line * LINE + u64::from(byte);
         let why = order.missing(&old, record);
