@@ -2,7 +2,7 @@
 //!
 //! Which lane holds which element is not told, so programs do not depend on it. Here the elements of
 //! a matrix, row by row, are dealt out in runs: lane 0 has the first, lane 1 those after. A fragment
-//! with room for more (factors of f16) holds them twice. Sums are those of `mma.sync`.
+//! with room for more (factors of f16) holds them several times. Sums are those of `mma.sync`.
 
 use super::super::Step;
 use super::super::fragment::{Product, ROWS, element};
