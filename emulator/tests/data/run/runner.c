@@ -50,7 +50,7 @@ static int at, count;
 static int size_of(const char *type) {
     if (!strcmp(type, "b8") || !strcmp(type, "e4m3") || !strcmp(type, "e5m2")) return 1;
     if (!strcmp(type, "b16") || !strcmp(type, "f16") || !strcmp(type, "bf16")) return 2;
-    if (!strcmp(type, "b64") || !strcmp(type, "f64")) return 8;
+    if (!strcmp(type, "b64") || !strcmp(type, "s64") || !strcmp(type, "f64")) return 8;
     return 4;
 }
 
