@@ -684,6 +684,9 @@ def main():
     import generate_hopper
 
     generate_hopper.everything()
+    import generate_threads
+
+    generate_threads.everything()
     print(len(WRITTEN), "programs")
 
 
