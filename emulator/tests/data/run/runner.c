@@ -138,7 +138,8 @@ static void parse(char *text) {
             for (int i = 0; i < 4 * m->rank - 1; i++) m->numbers[i] = strtoull(NEXT, 0, 10);
             m->swizzle = atoi(NEXT);
             strcpy(m->fill, NEXT);
-            m->interleave = NEXT ? atoi(NEXT) : 0;
+            word = NEXT;  // "interleave", or nothing
+            m->interleave = word ? atoi(NEXT) : 0;
         } else if (!strcmp(word, "param")) {
             strcpy(params[n_params++], NEXT);
         } else if (!strcmp(word, "ask")) {
