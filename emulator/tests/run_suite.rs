@@ -289,7 +289,8 @@ fn check(text: &str, case: &Case, seed: u64) -> Result<(), String> {
     let all = case.expected.iter().map(|e| (&e.buffer, e.first, e.bytes.len()));
     let asked = case.asked.iter().map(|(buffer, first, bytes)| (buffer, *first, *bytes));
     for (buffer, first, bytes) in all.chain(asked) {
-        let back = bench.device.memory.read_back(addresses[buffer.as_str()], first + bytes).unwrap();
+        let back =
+            bench.device.memory.read_back(addresses[buffer.as_str()], first + bytes).unwrap();
         if let Some(gap) = back.unwritten.first() {
             return Err(format!("{buffer}: never written from {gap:?}"));
         }
@@ -312,9 +313,11 @@ fn check(text: &str, case: &Case, seed: u64) -> Result<(), String> {
                 let part = &bytes[i..(i + step).min(bytes.len())];
                 part.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>()
             };
-            let shown = wrong.iter().take(12).map(|&i| {
-                format!(" [{}] {}!={}", i / step, word(found, i), word(wanted, i))
-            });
+            let most = if std::env::var_os("RUN_SUITE_ALL").is_some() { usize::MAX } else { 12 };
+            let shown = wrong
+                .iter()
+                .take(most)
+                .map(|&i| format!(" [{}] {}!={}", i / step, word(found, i), word(wanted, i)));
             return Err(format!(
                 "{buffer}, {} of {} differ (found!=expected):{}",
                 wrong.len(),

@@ -12,6 +12,7 @@ use crate::machine::global::GlobalMemory;
 use crate::machine::inflight::Ticket;
 use crate::machine::shadow::Record;
 use crate::machine::shared::SharedMemory;
+use crate::numeric::{Rounding, f32_to_tf32};
 use crate::tensor::swizzle::Swizzle;
 
 /// Where bytes come from or go to.
@@ -77,6 +78,8 @@ pub struct CopyJob {
     pub noted: Vec<u32>,
     /// Whether what was there has changed.
     pub changed: bool,
+    /// Whether what is read becomes tf32, as loads by maps of that type do.
+    pub to_tf32: bool,
     /// What those who look for races know of the writes to global memory.
     pub written: Option<Box<(Record, Vec<Part>)>>,
 }
@@ -100,6 +103,7 @@ impl CopyJob {
             landed: 0,
             noted: vec![],
             changed: false,
+            to_tf32: false,
             written: None,
         }
     }
@@ -208,7 +212,16 @@ impl CopyJob {
         who: &Who,
     ) -> Result<(), Box<Fault>> {
         match part.from {
-            Place::Global(address) => env.global.load(address, bytes, who),
+            Place::Global(address) => {
+                env.global.load(address, bytes, who)?;
+                if self.to_tf32 {
+                    for word in bytes.as_chunks_mut::<4>().0 {
+                        let x = f32::from_bits(u32::from_le_bytes(*word));
+                        *word = f32_to_tf32(x, Rounding::Rn).to_le_bytes();
+                    }
+                }
+                Ok(())
+            }
             Place::Fill(pattern) => {
                 bytes.iter_mut().enumerate().for_each(|(i, b)| *b = pattern[i % 8]);
                 Ok(())

@@ -141,13 +141,7 @@ fn nibbles(bytes: &[u8], element: Element) -> Vec<u8> {
 }
 
 /// D += the number of bits that are set in `a & b` or `a ^ b`.
-fn count_bits(
-    a: &[u8],
-    b: &[u8],
-    and: bool,
-    row_bytes: usize,
-    d: &mut [[u32; ROWS]],
-) {
+fn count_bits(a: &[u8], b: &[u8], and: bool, row_bytes: usize, d: &mut [[u32; ROWS]]) {
     for (b, column) in b.chunks_exact(row_bytes).zip(d) {
         for (a, cell) in a.chunks_exact(row_bytes).zip(column) {
             let both = a.iter().zip(b).map(|(&a, &b)| if and { a & b } else { a ^ b });

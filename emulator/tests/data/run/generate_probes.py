@@ -116,6 +116,20 @@ def scalar_floats():
             "neg.ftz", "abs", "abs.ftz", "cvt.sat.f32", "cvt.ftz.f32", "cvt.rni.ftz.f32", "cvt.rzi.sat.f32")]
           + [(f"testp.{t}.f32 %p1, {{0}};\nselp.b32 {{d}}, 1, 0, %p1;", "b32") for t in
              ("finite", "infinite", "number", "notanumber", "normal", "subnormal")], "b32")
+    edge = [0x00800000, 0x3F7FFFFF, 0xBF7FFFFF, 0x3F800001, 0x80800001, 0x007FFFFF, 0x3F800000, 0x00FFFFFF, 0x3F000000]
+    x, y = pairs(edge)
+    probe("probe_ftz_edge", "Results that round up to the least normal number.", [("f32", x), ("f32", y), ("f32", [0, 0x80000000, 1] * 27)],
+          [f"{op} {{d}}, {{0}}, {{1}};" for op in ("mul.ftz.f32", "mul.rz.ftz.f32", "mul.rm.ftz.f32", "div.rn.ftz.f32", "div.full.ftz.f32")]
+          + [f"fma.{m}.ftz.f32 {{d}}, {{0}}, {{1}}, {{2}};" for m in ("rn", "rz", "rp")], "f32")
+    short = [0x0400, 0x3BFF, 0xBBFF, 0x3C01, 0x8401, 0x03FF, 0x3C00, 0x07FF, 0x3800]
+    x, y = pairs(short)
+    probe("probe_ftz_edge_f16", "Results of f16 that round up to the least normal number.",
+          [("f16", x), ("f16", y), ("f16", [0, 0x8000, 1] * 27)],
+          [("mul.ftz.f16 {d}, {0}, {1};", "f16"), ("fma.rn.ftz.f16 {d}, {0}, {1}, {2};", "f16"), ("add.ftz.f16 {d}, {0}, {1};", "f16"),
+           ("fma.rn.ftz.relu.f16 {d}, {0}, {1}, {2};", "f16")], "b16")
+    nan_bits = [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0x7F801FFF, 0xFFBFFFFF, 0x7F7FFFFF, 0x7F7FF000, 0xFF7FE000]
+    probe("probe_tf32_edge", "cvt to tf32 of NaN and of the largest numbers.", [("f32", nan_bits)],
+          [f"cvt.{m}.tf32.f32 %r21, {{0}};\nmov.b32 {{d}}, %r21;" for m in ("rna", "rn", "rz", "rn.relu")])
     compare = ["eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"]
     probe("probe_f32_setp", "All comparisons of f32, flushed and not, joined with a predicate.", three[:2],
           ["mov.b32 {d}, 0;\n" + "\n".join(
@@ -133,7 +147,7 @@ def scalar_floats():
             ("sqrt", (2, -160), ("sqrt.approx", "sqrt.approx.ftz"))):
         probe(f"near_{name}", f"{name}.approx.f32: special values, and others within the bounds of PTX.",
               [("f32", approximate)], [f"{form}.f32 {{d}}, {{0}};" for form in forms], "f32", within)
-    small = G32[:8] + [0x7F800000, 0xFF800000, 0x7FC00000] + random_floats("f32", 7, 60, -12, 1)
+    small = G32[:7] + [0x7F800000, 0xFF800000, 0x7FC00000] + random_floats("f32", 7, 60, -12, 1)
     probe("near_sin", "sin.approx and cos.approx of f32.", [("f32", small)],
           ["sin.approx.f32 {d}, {0};", "cos.approx.f32 {d}, {0};", "sin.approx.ftz.f32 {d}, {0};"], "f32", (2, -20))
     probe("near_tanh", "tanh.approx.f32.", [("f32", approximate)], ["tanh.approx.f32 {d}, {0};"], "f32", (1 << 13, -126))
@@ -323,6 +337,8 @@ def scalar_integers():
              ("cvt.u32.u16 %r22, {1};\nshr.u16 {d}, {0}, %r22;", "b16")])
     nonzero = [(x, y) for x, y in zip(a, b) if y and not (x == 0x8000 and y == 0xFFFF)]
     probe("probe_int_short_div", "Division of 16-bit integers.", [("b16", [x for x, _ in nonzero]), ("b16", [y for _, y in nonzero])],
+          [(f"{op} {{d}}, {{0}}, {{1}};", "b16") for op in ("div.u16", "div.s16", "rem.u16", "rem.s16")])
+    probe("probe_int_short_zero", "Division of 16-bit integers by zero.", [("b16", values), ("b16", [0] * 8)],
           [(f"{op} {{d}}, {{0}}, {{1}};", "b16") for op in ("div.u16", "div.s16", "rem.u16", "rem.s16")])
     probe("probe_int_div_zero", "What division by zero leaves.", [("b32", C32), ("b32", [0] * 8)],
           [f"{op} {{d}}, {{0}}, {{1}};" for op in ("div.u32", "rem.u32", "div.s32", "rem.s32")])

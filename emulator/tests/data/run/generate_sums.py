@@ -183,7 +183,7 @@ def wmma(ty, m, n, k, d_ty, b_row=False, name=None):
         y = [b[t * n + j] for t in range(k)] if b_row else b[j * k : j * k + k]
         if integer:
             return 12345 + sum(v * w for v, w in zip(x, y)) & 0xFFFFFFFF
-        return dot(ty, x, y, decode(d_ty, c_bits)[0], k, 25, d_ty == "f16", "rn")[0]
+        return dot(ty, x, y, decode(d_ty, c_bits)[0], 4 if ty == "tf32" else k, 25, d_ty == "f16", "rn")[0]
     frag = {"f16": (8, 8), "bf16": (4, 4), "tf32": (4, 4), "s8": (2, 2), "u8": (2, 2)}[ty]
     if (m, n) == (32, 8):
         frag = {"f16": (8, 8), "bf16": (8, 2), "s8": (4, 1), "u8": (4, 1)}[ty]

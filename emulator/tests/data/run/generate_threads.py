@@ -662,7 +662,7 @@ def clusters():
     for op, ty in (("add", "u32"), ("add", "u64"), ("inc", "u32"), ("dec", "u32"), ("min", "s32"), ("max", "u32"), ("and", "b32"), ("xor", "b32")):
         size = SIZE[f"b{ty[-2:]}"]
         reg = "%r" if size == 4 else "%rd"
-        asked(f"cluster_red_async_{op}_{ty}", f"red.async.{op}.{ty} of all lanes of the neighbour onto one word for two lanes.", TID + MBARRIER + f"""
+        asked(f"cluster_red_async_{op}_{ty}", f"red.async.{op}.{ty} of all lanes of the neighbour onto a word of its own.", TID + MBARRIER + f"""
     mov.u32 %r5, %cluster_ctarank;
     @%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], {32 * size};
     mad.lo.u32 %r7, %r0, 8, %r1;
@@ -671,8 +671,7 @@ def clusters():
     st.shared.b64 [%r7], %rd5;
     fence.proxy.async;
 {SYNC}    xor.b32 %r6, %r5, 1;
-    shr.u32 %r7, %r0, 1;
-    mad.lo.u32 %r7, %r7, 16, %r1;
+    mad.lo.u32 %r7, %r0, 8, %r1;
     mapa.shared::cluster.u32 %r7, %r7, %r6;
     mapa.shared::cluster.u32 %r8, %r2, %r6;
     mad.lo.u32 %r10, %r0, 13, 9;
