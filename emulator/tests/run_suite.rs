@@ -363,6 +363,21 @@ fn every_program_of_the_folder() {
     assert!(programs >= 200 || !wanted.is_empty(), "only {programs} programs were found");
 }
 
+/// What an H200 ends with an illegal instruction.
+#[test]
+fn tensor_stores_below_zero() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/run");
+    for name in ["tma_store_2d_swizzle0", "tma_reduce_2d_add"] {
+        let text = std::fs::read_to_string(folder.join(name).with_extension("ptx")).unwrap();
+        for coordinate in ["mov.b32 %r10, 28;", "mov.b32 %r11, 10;"] {
+            let bad = text.replace(coordinate, &coordinate.replace(", ", ", -"));
+            assert_ne!(bad, text);
+            let why = check(&bad, &parse(&bad), 0).unwrap_err();
+            assert!(why.contains("none may be negative"), "{why}");
+        }
+    }
+}
+
 #[test]
 fn small_integers_in_every_type() {
     assert_eq!(bits_of("f16", -3), 0xc200);

@@ -165,7 +165,11 @@ fn encode(ty: Float, mode: FloatMode, value: f64) -> u32 {
     };
     let rounding = direction(mode.rounding);
     // What is below the normal numbers is flushed before it is rounded.
-    let value = if mode.ftz && ty == Float::F32 { flush_exact(value) } else { value };
+    let value = match ty {
+        Float::F32 if mode.ftz => flush_exact(value),
+        Float::F16 if mode.ftz && value.abs() < 2f64.powi(-14) => 0.0f64.copysign(value),
+        _ => value,
+    };
     let bits = match ty {
         Float::F16 => F16.encode(value, rounding, false),
         Float::BF16 => BF16.encode(value, rounding, false),
