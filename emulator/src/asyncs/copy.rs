@@ -10,6 +10,7 @@ use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::inflight::Ticket;
 use crate::machine::shared::SharedMemory;
+use crate::numeric::{Rounding, f32_to_tf32};
 use crate::tensor::swizzle::Swizzle;
 
 /// Where bytes come from or go to.
@@ -73,6 +74,8 @@ pub struct CopyJob {
     pub landed: u32,
     /// CTAs whose in-flight notes end with this copy.
     pub noted: Vec<u32>,
+    /// Whether what is read becomes tf32, as loads by maps of that type do.
+    pub to_tf32: bool,
 }
 
 impl CopyJob {
@@ -93,6 +96,7 @@ impl CopyJob {
             bytes,
             landed: 0,
             noted: vec![],
+            to_tf32: false,
         }
     }
 
@@ -205,7 +209,16 @@ impl CopyJob {
         who: &Who,
     ) -> Result<(), Box<Fault>> {
         match part.from {
-            Place::Global(address) => env.global.load(address, bytes, who),
+            Place::Global(address) => {
+                env.global.load(address, bytes, who)?;
+                if self.to_tf32 {
+                    for word in bytes.as_chunks_mut::<4>().0 {
+                        let x = f32::from_bits(u32::from_le_bytes(*word));
+                        *word = f32_to_tf32(x, Rounding::Rn).to_le_bytes();
+                    }
+                }
+                Ok(())
+            }
             Place::Fill(pattern) => {
                 bytes.iter_mut().enumerate().for_each(|(i, b)| *b = pattern[i % 8]);
                 Ok(())

@@ -512,6 +512,10 @@ fn atom(
                     atomic::apply(atom.kind, atom.ty, old, b, c)
                 }
             };
+            let change_global = |old| match atom.kind {
+                AtomKind::Exch => b,
+                _ => atomic::apply_global(atom.kind, atom.ty, old, b, c),
+            };
             olds[element][lane as usize] = match place.space {
                 StateSpace::SharedCta | StateSpace::SharedCluster => {
                     let short = shared_address(place.space, place.address, warp.rank, &who)?;
@@ -522,7 +526,7 @@ fn atom(
                     old
                 }
                 StateSpace::Global => {
-                    env.global.update(place.address, bytes as usize, &who, change)?
+                    env.global.update(place.address, bytes as usize, &who, change_global)?
                 }
                 other => {
                     let message = format!("atomic on an address of {other:?}");

@@ -174,6 +174,12 @@ pub(super) fn tensor(
         let map = fetch(maps[l], lane, env, space, warp, &who)?;
         let at_lane: Vec<i32> = coordinates.iter().map(|c| c[l] as i32).collect();
         let pieces = pieces(op, &map, &at_lane, maps[l], &who)?;
+        let stores = matches!(op.direction, TensorDirection::Store | TensorDirection::Reduce(_));
+        if let Some(negative) = at_lane.iter().find(|&&c| c < 0 && stores) {
+            // Loads fill what lies there; for stores an H200 ends with an illegal instruction.
+            let message = format!("a tensor store at coordinate {negative}: none may be negative");
+            return Err(who.fault(FaultKind::Descriptor, maps[l], message));
+        }
         let kind = match op.direction {
             TensorDirection::LoadCluster => StateSpace::SharedCluster,
             _ => StateSpace::SharedCta,
@@ -200,7 +206,14 @@ pub(super) fn tensor(
                     pieces.iter().map(part).collect()
                 };
                 let size = (span, total);
-                queue_loads(&targets, size, (map.swizzle, false), parts, env, space, &who)?;
+                let tickets =
+                    queue_loads(&targets, size, (map.swizzle, false), parts, env, space, &who)?;
+                let tf32 = matches!(map.element, ElementType::Tfloat32 | ElementType::Tfloat32Ftz);
+                for ticket in tickets.into_iter().filter(|_| tf32) {
+                    if let Some(job) = space.queue.copy_mut(ticket) {
+                        job.to_tf32 = true;
+                    }
+                }
             }
             TensorDirection::Store | TensorDirection::Reduce(_) => {
                 let part = |piece: &Piece| {
