@@ -3,5 +3,7 @@
 pub mod silu_mul;
 #[cfg(device_arch = "sm_90a")]
 pub mod sm90_exchange;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_grouped;
 pub mod store;
 pub mod store_tokens;

@@ -24,6 +24,8 @@ pub mod sm90_grouped_expand;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_grouped_gemm;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_grouped_wide;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_pack_weights;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
@@ -178,11 +180,13 @@ const fn sm90_grouped(name: &'static str, tokens: u32) -> KernelDecl {
 
 /// The grouped kernels on sm_90, by rows of C per tile, for one product and for two. The launch says
 /// which, and C's element type.
-pub const SM90_GROUPED: [KernelDecl; 4] = [
+pub const SM90_GROUPED: [KernelDecl; 6] = [
     sm90_grouped("nvfp4_grouped_gemm_sm90_8x64", 8),
     sm90_grouped("nvfp4_grouped_gemm_sm90_16x64", 16),
-    sm90_grouped("nvfp4_grouped_gemm_sm90_32x64", 32),
-    sm90_grouped("nvfp4_grouped_gemm_sm90_64x64", 64),
+    sm90("nvfp4_grouped_gemm_sm90_32x64", 32, 64),
+    sm90("nvfp4_grouped_gemm_sm90_64x64", 64, 64),
+    sm90("nvfp4_grouped_gemm_sm90_128x64", 128, 64),
+    sm90("nvfp4_grouped_gemm_sm90_128x128", 128, 128),
 ];
 
 /// The kernel that makes f16 of all groups' NVFP4 activations for the sm_90 grouped kernels.
@@ -239,6 +243,8 @@ pub const KERNELS: &[KernelDecl] = &[
     SM90_GROUPED[1],
     SM90_GROUPED[2],
     SM90_GROUPED[3],
+    SM90_GROUPED[4],
+    SM90_GROUPED[5],
     SM90_GROUPED_EXPAND,
     SM90_EXPAND,
     SM90_PACK_WEIGHTS,

@@ -1,14 +1,15 @@
-//! Grouped GEMM and grouped dual GEMM on NVFP4 weights, for sm_90: a persistent grid over the tiles of
-//! all groups.
+//! Grouped GEMM and grouped dual GEMM on NVFP4 weights, for sm_90 and up to 16 tokens a tile: a
+//! persistent grid over the tiles of all groups. More tokens: [`super::sm90_grouped_wide`].
 //!
 //! ```text
 //! Computes  C_g = alpha1_g·A_g·B1_gᵀ, or C_g = silu(alpha1_g·A_g·B1_gᵀ) ⊙ (alpha2_g·A_g·B2_gᵀ)
 //! Contract  the table of groups, and the offsets of experts if there are: tile/group_schedule.rs;
-//!           of the maps only A's, as [`super::sm90_grouped_expand`] has made it: f16 [L, M, K];
+//!           of the maps only A's, as [`super::sm90_grouped_expand`] has made it: f16 [L, M, K]; the
+//!           dimensions are those of [`super::sm90_dual_gemm`]'s;
 //!           the gate's scales' address is that of the packed weights, tile/packed_sm90.rs
 //!           C: f16 or bf16; N % 8 = 0, K % 32 = 0, pointers multiples of 16: the host's plan
 //! Grid      x: any number of CTAs; each walks the tiles `cta`, `cta + CTAs`, …
-//! Roles     sixteen or eight consumer warps | one producer warp
+//! Roles     sixteen consumer warps | one producer warp
 //! Barriers  producer --arrived[stage]-----> consumers
 //!                    <--stage_free[stage]--
 //! ```
@@ -18,31 +19,25 @@
 //!
 //! A plain GEMM is two products as well: the rows of its weight were packed as two halves.
 
-use crate::decode::{DECODED_UNIT, Half, packed_fragment, packed_scales};
-use crate::epilogue::silu_mul::silu_mul;
-use crate::epilogue::store::store_2;
-use crate::kernels::Output;
+use crate::decode::{Half, packed_fragment, packed_scales};
+use crate::epilogue::sm90_grouped::Destination;
 use crate::pipeline::barriers::wait;
 use crate::pipeline::group_walk::{Found, Groups, Walk};
 use crate::pipeline::ring::RingPosition;
 use crate::ptx::SharedAddr;
-use crate::ptx::control::{
-    griddepcontrol_launch_dependents, griddepcontrol_wait, setmaxnreg_dec, setmaxnreg_inc,
-};
+use crate::ptx::control::{griddepcontrol_launch_dependents, griddepcontrol_wait};
 use crate::ptx::mbarrier::{
     mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init, mbarrier_inval,
 };
-use crate::ptx::memory::{
-    ld_global_nc_b32, ld_shared_b32, ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32,
-};
+use crate::ptx::memory::{ld_shared_b32, ld_shared_v2_b32, ld_shared_v4_b32, st_shared_f32};
 use crate::ptx::mma::{ldmatrix_x4, mma_m16n8k16_f16};
 use crate::ptx::sreg::{dyn_smem, elect_sync, shfl_sync_idx, tid_x};
 use crate::ptx::sync::{bar_sync, bar_sync_all, bar_warp_sync, fence_mbarrier_init};
 use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d};
-use crate::tile::group_schedule::{self as schedule, FLAG_BF16, first_half};
+use crate::tile::group_schedule::{self as schedule, first_half};
 use crate::tile::packed_sm90::{
-    CHUNK_BYTES, CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTERS, SCALES_OF_B2, STAGE_K,
-    chunk_offset, codes_at, scales_at,
+    CHUNK_BYTES, CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTER_K, QUARTERS, SCALES_OF_B2,
+    STAGE_K, STAGE_PITCH, chunk_offset, codes_at, scales_at,
 };
 use crate::tile::sm90_grouped::{
     FLAG_ONE_PRODUCT, GroupedSm90Geometry, GroupedSm90SmemMap, TILE_ROWS,
@@ -161,6 +156,8 @@ impl<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: u32>
         let (token_batch, weight_batch) =
             if self.groups.offsets == 0 { (tile.batch, tile.batch) } else { (0, group) };
         let token_row = first_row + tile.row;
+        let wide = k.is_multiple_of(QUARTER_K);
+        let mut from = weights + chunk_offset(n, k, weight_batch, tile.column / CHUNK_ROWS, 0);
         // Boxes count in full, also what lies outside the tensor and arrives as zeros.
         let bytes = Self::GEOMETRY.stage_bytes();
         // SAFETY: see `produce`.
@@ -168,19 +165,21 @@ impl<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: u32>
             for k_tile in 0..k.div_ceil(STAGE_K) {
                 wait(self.stage_free(ring.stage()), ring.freed());
                 let arrived = self.arrived(ring.stage());
+                let to = self.tokens(ring.stage());
                 mbarrier_arrive_expect_tx(arrived, bytes);
-                for i in 0..TILE_ROWS / CHUNK_ROWS {
-                    let chunk = tile.column / CHUNK_ROWS + i;
-                    let from = weights + chunk_offset(n, k, weight_batch, chunk, k_tile);
-                    let to = self.weights(ring.stage()).offset(i * CHUNK_BYTES);
-                    cp_async_bulk(to, from, CHUNK_BYTES, arrived);
+                let weight_bytes = Self::GEOMETRY.weight_bytes();
+                cp_async_bulk(self.weights(ring.stage()), from, weight_bytes, arrived);
+                if wide {
+                    let at = [0, token_batch * found.rows + token_row, k_tile * QUARTERS];
+                    cp_async_bulk_tensor_3d(to, map, at, arrived);
+                } else {
+                    for quarter in 0..QUARTERS {
+                        let to = to.offset(quarter * Self::GEOMETRY.quarter_bytes());
+                        let x = (k_tile * QUARTERS + quarter) * BOX_BYTES;
+                        cp_async_bulk_tensor_3d(to, map, [x, token_row, token_batch], arrived);
+                    }
                 }
-                for quarter in 0..QUARTERS {
-                    let to = self.tokens(ring.stage());
-                    let to = to.offset(quarter * Self::GEOMETRY.quarter_bytes());
-                    let x = (k_tile * QUARTERS + quarter) * BOX_BYTES;
-                    cp_async_bulk_tensor_3d(to, map, [x, token_row, token_batch], arrived);
-                }
+                from += STAGE_PITCH as u64;
                 ring.advance();
             }
         }
@@ -222,12 +221,7 @@ impl<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: u32>
         unsafe {
             wait(self.arrived(ring.stage()), ring.filled());
             let (weights, tokens) = (self.weights(ring.stage()), self.tokens(ring.stage()));
-            if Self::PARTS == QUARTERS {
-                self.multiply_quarter(weights, tokens, piece, part, gate, up);
-            } else {
-                self.multiply_quarter(weights, tokens, piece, 2 * part, gate, up);
-                self.multiply_quarter(weights, tokens, piece, 2 * part + 1, gate, up);
-            }
+            self.multiply_quarter(weights, tokens, piece, part, gate, up);
             bar_warp_sync();
             if lane == 0 {
                 mbarrier_arrive(self.stage_free(ring.stage()));
@@ -337,66 +331,20 @@ impl<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: u32>
     /// Stores the tile: 2 columns of a token for a thread at a time.
     #[inline(always)]
     unsafe fn store_c(&self, found: Found) {
-        let Found { record, tile, rows, first_row, .. } = found;
-        let output = if self.flags & FLAG_BF16 != 0 { Output::Bf16 } else { Output::F16 };
-        let one_product = self.flags & FLAG_ONE_PRODUCT != 0;
-        let (alpha1, alpha2) = self.alphas(found);
-        let (c, n, ldc) =
-            (record.address(schedule::C), record.word(schedule::N), record.word(schedule::LDC));
-        let unit = DECODED_UNIT * DECODED_UNIT;
+        let destination = Destination::new(self.groups, self.flags, found);
         let mut pair = tid_x();
         while pair < T * (TILE_ROWS / 2) {
-            let (token, columns) = (pair / (TILE_ROWS / 2), pair % (TILE_ROWS / 2) * 2);
-            let (row, column) = (tile.row + token, tile.column + columns);
-            pair += CONSUMERS;
-            if row >= rows {
-                continue;
-            }
-            let at = self.smem.offset(Self::SMEM.exchange + 4 * (token * Self::PITCH + columns));
+            let (token, column) = (pair / (TILE_ROWS / 2), pair % (TILE_ROWS / 2) * 2);
+            let at = self.smem.offset(Self::SMEM.exchange + 4 * (token * Self::PITCH + column));
             let up_at = at.offset(Self::GEOMETRY.exchange_bytes());
-            // SAFETY: the exchange is complete; stores stay inside the group's rows and columns. N is a
-            // multiple of 8, so both columns are inside C or both outside.
+            // SAFETY: the exchange is complete.
             unsafe {
-                let scaled = |pair: [u32; 2]| pair.map(|bits| f32::from_bits(bits) * unit);
-                let (gate, up) = (scaled(ld_shared_v2_b32(at)), scaled(ld_shared_v2_b32(up_at)));
-                let row = first_row as u64 + tile.batch as u64 * rows as u64 + row as u64;
-                let to = c + 2 * (row * ldc as u64 + column as u64);
-                if !one_product {
-                    if column < n {
-                        let c0 = silu_mul(gate[0], up[0], alpha1, alpha2);
-                        let c1 = silu_mul(gate[1], up[1], alpha1, alpha2);
-                        store_2(output, to, [c0, c1]);
-                    }
-                    continue;
-                }
-                let half = first_half(n);
-                if column < n && column < half {
-                    store_2(output, to, gate.map(|x| x * alpha1));
-                }
-                if column + half < n {
-                    store_2(output, to + 2 * half as u64, up.map(|x| x * alpha1));
-                }
+                let gate = ld_shared_v2_b32(at).map(f32::from_bits);
+                let up = ld_shared_v2_b32(up_at).map(f32::from_bits);
+                destination.store(token, column, gate, up);
             }
+            pair += CONSUMERS;
         }
-    }
-
-    /// The tile's alphas.
-    #[inline(always)]
-    fn alphas(&self, found: Found) -> (f32, f32) {
-        let Found { record, group, .. } = found;
-        if self.groups.offsets == 0 {
-            return (
-                f32::from_bits(record.word(schedule::ALPHA1)),
-                f32::from_bits(record.word(schedule::ALPHA2)),
-            );
-        }
-        let of_expert = |field: u32| {
-            // SAFETY: there is one for each expert.
-            f32::from_bits(unsafe { ld_global_nc_b32(record.address(field) + 4 * group as u64) })
-        };
-        let two = self.flags & FLAG_ONE_PRODUCT == 0;
-        let alpha2 = if two { of_expert(schedule::ALPHAS2) } else { 0.0 };
-        (of_expert(schedule::ALPHAS1), alpha2)
     }
 }
 
@@ -423,18 +371,9 @@ unsafe fn run<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: 
         griddepcontrol_launch_dependents();
         // The expanded tokens, and the offsets, may be the work of kernels before.
         griddepcontrol_wait();
-        let moves_registers = const { GroupedSm90Geometry::new(T).moves_registers() };
-        if warp >= CONSUMERS / 32 {
-            if moves_registers {
-                setmaxnreg_dec::<40>();
-            }
-            if warp == CONSUMERS / 32 {
-                cta.produce();
-            }
+        if warp == CONSUMERS / 32 {
+            cta.produce();
         } else {
-            if moves_registers {
-                setmaxnreg_inc::<232>();
-            }
             cta.consume(warp);
         }
         // The consumers have seen every arrival, and made all of theirs.
@@ -465,6 +404,4 @@ macro_rules! entry_points {
 entry_points! {
     nvfp4_grouped_gemm_sm90_8x64: 8 tokens, 512 consumers, 9 stages;
     nvfp4_grouped_gemm_sm90_16x64: 16 tokens, 512 consumers, 8 stages;
-    nvfp4_grouped_gemm_sm90_32x64: 32 tokens, 256 consumers, 6 stages;
-    nvfp4_grouped_gemm_sm90_64x64: 64 tokens, 256 consumers, 3 stages;
 }

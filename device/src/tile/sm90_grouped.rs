@@ -1,11 +1,11 @@
-//! Block sizes and shared memory of the sm_90 grouped kernels.
+//! Block sizes and shared memory of the sm_90 grouped kernels for few tokens.
 //!
-//! A CTA multiplies 64 packed rows of two weights with up to 64 tokens. A warp that multiplies has 16 of
-//! the rows, and a quarter of every stage along K, or half of it where the sums of more tokens need the
-//! registers of more warps.
+//! A CTA multiplies 64 packed rows of two weights with up to 16 tokens. A warp that multiplies has 16 of
+//! the rows, and a quarter of every stage along K.
 
 use super::geometry::MAX_DYNAMIC_SHARED;
 use super::packed_sm90::{CHUNK_BYTES, CHUNK_ROWS, PIECE_ROWS, QUARTER_K, QUARTERS, STAGE_K};
+use super::sm90::Sm90Geometry;
 use super::smem_map::SMEM_ALIGN;
 
 /// Packed rows of each of the two weights in one tile: columns of C of a dual GEMM.
@@ -16,6 +16,11 @@ pub const EXPAND_ROWS: u32 = 8;
 pub const GROUPED_EXPAND_THREADS: u32 = 32 * EXPAND_ROWS;
 /// Flag of the sm_90 grouped kernels: one product, whose weight's rows were packed as two halves.
 pub const FLAG_ONE_PRODUCT: u32 = 4;
+
+/// Quarters of 64 K elements in a box of tokens, of the grouped kernel with this tile.
+pub const fn box_quarters(tokens: u32, rows: u32) -> u32 {
+    if tokens <= 16 { QUARTERS } else { Sm90Geometry::new(tokens, rows).token_quarters }
+}
 
 /// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +40,6 @@ impl GroupedSm90Geometry {
         let stages = match tokens {
             8 => 9,
             16 => 8,
-            32 => 6,
-            64 => 3,
             _ => panic!("no grouped kernel has this tile"),
         };
         GroupedSm90Geometry { tokens, stages }
@@ -44,7 +47,7 @@ impl GroupedSm90Geometry {
 
     /// Parts of a stage along K that have warps of their own.
     pub const fn parts(self) -> u32 {
-        if self.tokens <= 16 { QUARTERS } else { QUARTERS / 2 }
+        QUARTERS
     }
 
     /// Warps that multiply.
@@ -52,15 +55,9 @@ impl GroupedSm90Geometry {
         TILE_ROWS / PIECE_ROWS * self.parts()
     }
 
-    /// Whether consumers take registers over from the producer: warpgroups do that, so the producer warp
-    /// then has three idle ones beside it.
-    pub const fn moves_registers(self) -> bool {
-        self.tokens == 64
-    }
-
     /// Threads per CTA: the consumers and the producer.
     pub const fn threads(self) -> u32 {
-        32 * (self.consumer_warps() + if self.moves_registers() { 4 } else { 1 })
+        32 * (self.consumer_warps() + 1)
     }
 
     /// Bytes of a stage of weights.
@@ -137,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_tile_fits() {
-        for tokens in [8, 16, 32, 64] {
+        for tokens in [8, 16] {
             let map = GroupedSm90SmemMap::new(GroupedSm90Geometry::new(tokens));
             assert!(map.dynamic_bytes() <= MAX_DYNAMIC_SHARED);
         }

@@ -12,7 +12,7 @@ use nvfp4_dual_gemm_device::tile::group_schedule::{
     self as field, FLAG_BF16, most_row_tiles, row_tiles,
 };
 use nvfp4_dual_gemm_device::tile::packed_sm90::{STAGE_K, chunks_along_n, packed_bytes};
-use nvfp4_dual_gemm_device::tile::sm90_grouped::{EXPAND_ROWS, FLAG_ONE_PRODUCT};
+use nvfp4_dual_gemm_device::tile::sm90_grouped::{EXPAND_ROWS, FLAG_ONE_PRODUCT, box_quarters};
 
 use super::addresses::GroupAddresses;
 use super::launch::{Prepared, parameters};
@@ -30,10 +30,15 @@ use crate::problem::OutputType;
 const TILE_CYCLES: u64 = 1_500;
 /// And for each of its rows.
 const ROW_CYCLES: u64 = 30;
-/// A stage of weights: loading them and decoding them overlap, and take about as long.
-const STAGE_CYCLES: u64 = 1_100;
-/// Multiplying a stage, for each row.
-const STAGE_ROW_CYCLES: u64 = 24;
+/// A stage of 64 rows of both weights: loading them and decoding them overlap.
+fn stage_cycles(tokens: u32) -> u64 {
+    match tokens {
+        ..=16 => 1_150,
+        ..=32 => 1_300,
+        ..=64 => 1_650,
+        _ => 2_450,
+    }
+}
 
 const FAMILY: Family = Family {
     arch: ARCH,
@@ -68,9 +73,8 @@ pub fn tiles() -> impl Iterator<Item = [u32; 2]> {
 fn tile_cycles(kernel: &KernelDecl, _: Operation, k: usize) -> u64 {
     let tokens = u64::from(kernel.tile_m);
     let stages = (k as u64).div_ceil(u64::from(STAGE_K));
-    TILE_CYCLES
-        + ROW_CYCLES * tokens
-        + stages * STAGE_CYCLES.max(STAGE_CYCLES / 2 + STAGE_ROW_CYCLES * tokens)
+    let columns = u64::from(kernel.tile_n / 64);
+    TILE_CYCLES + ROW_CYCLES * tokens * columns + stages * stage_cycles(kernel.tile_m) * columns
 }
 
 /// The expanding launch before, and a map for each record, of its expanded activations.
@@ -86,7 +90,8 @@ fn complete(plan: &mut GroupedPlan) -> Result<()> {
     plan.before = Some(mover(&SM90_GROUPED_EXPAND, [grid, 1, 1]));
     let map = |r: &Record| {
         let Group { m, k, l, .. } = r.group;
-        TensorMapSpec::sixteen_bit_a(k, m, l, plan.tile[0])
+        let [tokens, rows] = plan.tile;
+        TensorMapSpec::wide_sixteen_bit_a(k, m, l, tokens, box_quarters(tokens, rows))
     };
     plan.tensor_maps = plan.records.iter().map(map).collect();
     Ok(())
