@@ -56,16 +56,49 @@ pub unsafe extern "ptx-kernel" fn nvfp4_grouped_gemm_sm90_expand(
             + (row % 32 * 16 + row % 128 / 32 * (SCALE_ATOM_BYTES / 128)) as u64;
         let mut at = BLOCK * lane;
         while at < k {
+            // Several blocks at a time: their loads wait for memory together.
             // SAFETY: inside the tensors; the elements are this thread's alone.
             unsafe {
-                let four = ld_global_nc_b32(scales + (at / 64 * SCALE_ATOM_BYTES) as u64);
-                let scale = expand_scale(four >> (at % 64 / BLOCK * 8) & 0x7f);
-                let [low, high] = ld_global_nc_v2_b32(a + (at / 2) as u64);
-                let to = to + 2 * at as u64;
-                st_global_v4_b32(to, expand_word(low, scale));
-                st_global_v4_b32(to + 16, expand_word(high, scale));
+                let b0 = load(a, scales, at, k);
+                let b1 = load(a, scales, at + PIECE, k);
+                let b2 = load(a, scales, at + 2 * PIECE, k);
+                let b3 = load(a, scales, at + 3 * PIECE, k);
+                store(to, at, k, b0);
+                store(to, at + PIECE, k, b1);
+                store(to, at + 2 * PIECE, k, b2);
+                store(to, at + 3 * PIECE, k, b3);
             }
-            at += 32 * BLOCK;
+            at += 4 * PIECE;
         }
+    }
+}
+
+/// Elements of a warp at a time.
+const PIECE: u32 = 32 * BLOCK;
+
+/// A block's words and its scale's code; nothing beyond K.
+#[inline(always)]
+unsafe fn load(a: u64, scales: u64, at: u32, k: u32) -> ([u32; 2], u32) {
+    if at >= k {
+        return ([0; 2], 0);
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        let four = ld_global_nc_b32(scales + (at / 64 * SCALE_ATOM_BYTES) as u64);
+        (ld_global_nc_v2_b32(a + (at / 2) as u64), four >> (at % 64 / BLOCK * 8) & 0x7f)
+    }
+}
+
+/// Stores a block's elements, times their scale.
+#[inline(always)]
+unsafe fn store(to: u64, at: u32, k: u32, ([low, high], code): ([u32; 2], u32)) {
+    if at >= k {
+        return;
+    }
+    let (to, scale) = (to + 2 * at as u64, expand_scale(code));
+    // SAFETY: the caller's.
+    unsafe {
+        st_global_v4_b32(to, expand_word(low, scale));
+        st_global_v4_b32(to + 16, expand_word(high, scale));
     }
 }

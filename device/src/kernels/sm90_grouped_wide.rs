@@ -162,8 +162,11 @@ unsafe fn run<const T: u32, const REGS: usize, const R: u32, const WS: u32, cons
         bar_warp_sync();
         bar_sync_all();
         griddepcontrol_launch_dependents();
-        // The expanded tokens, and the offsets, may be the work of kernels before.
-        griddepcontrol_wait();
+        // The expanded tokens, and the offsets, may be the work of kernels before; nobody stores before
+        // tokens have come.
+        if groups.offsets != 0 || warp == CONSUMER_WARPS + 1 {
+            griddepcontrol_wait();
+        }
         let moves_registers = const { Sm90Geometry::new(T, R).moves_registers() };
         if warp >= CONSUMER_WARPS {
             if moves_registers {
