@@ -75,7 +75,8 @@ fn verdict(entry: &Entry) -> (u8, Vec<String>) {
         Err(_) => (2, vec![]),
         Ok(kernel) => {
             let impossible = impossible(kernel);
-            (if impossible.is_empty() { 0 } else { 3 }, impossible)
+            let unsupported = if entry.unsupported.is_empty() { 0 } else { 2 };
+            (if impossible.is_empty() { unsupported } else { 3 }, impossible)
         }
     }
 }
@@ -151,11 +152,10 @@ fn paragraphs(name: &str, program: &Program) -> String {
                     put("launch", bounds.join(", "));
                 }
             }
-            Err(_) => {
-                for why in &entry.unsupported {
-                    lines.push(format!("    unsupported   {}", quoted(program, why)));
-                }
-            }
+            Err(_) => {}
+        }
+        for why in &entry.unsupported {
+            lines.push(format!("    unsupported   {}", quoted(program, why)));
         }
         lines.extend(verdict(entry).1.iter().map(|why| format!("    impossible    {why}")));
     }

@@ -38,6 +38,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             "bra" | "brx" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" | "setmaxnreg"
             | "griddepcontrol" | "pmevent" => self.control(form).map(Some),
             "call" => self.call(form),
+            "alloca" | "stacksave" | "stackrestore" => self.stack(form).map(Some),
             "bar" | "barrier" => self.barrier(form).map(Some),
             "fence" | "membar" => self.fence(form).map(Some),
             "mbarrier" => self.mbarrier(form).map(Some),

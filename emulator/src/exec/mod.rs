@@ -274,6 +274,7 @@ fn dispatch(
         Op::Copy(op) => copy::execute(op, env, space, warp, at),
         Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
         Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+        Op::Unsupported(what) => unsupported(&**what),
     }
 }
 

@@ -4,6 +4,7 @@
 //! disagree about splits a group; groups that meet merge again. Normally there is one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::access::Who;
 use super::bitmap::Bitmap;
@@ -183,6 +184,35 @@ impl LaneMemory {
         Ok(())
     }
 
+    /// Bytes of a lane.
+    pub fn size(&self) -> u64 {
+        self.stride as u64
+    }
+
+    /// Puts bytes of a lane on a stack, with whether they were written, and makes them unwritten.
+    pub fn save(&mut self, lane: u32, range: Range<u32>, stack: &mut Vec<u32>) {
+        for at in range {
+            let index = lane as usize * self.stride + at as usize;
+            let written = self.written.all(index, 1);
+            stack.push(u32::from(self.bytes[index]) | u32::from(written) << 8);
+            self.written.clear(index, 1);
+        }
+    }
+
+    /// Takes back what [`LaneMemory::save`] put on the stack.
+    pub fn restore(&mut self, lane: u32, range: Range<u32>, stack: &mut Vec<u32>) {
+        for at in range.rev() {
+            let index = lane as usize * self.stride + at as usize;
+            let saved = stack.pop().unwrap_or_default();
+            self.bytes[index] = saved as u8;
+            if saved >> 8 != 0 {
+                self.written.set(index, 1);
+            } else {
+                self.written.clear(index, 1);
+            }
+        }
+    }
+
     fn locate(&self, lane: u32, at: u64, len: usize, who: &Who) -> Result<usize, Box<Fault>> {
         if at > self.stride as u64 || len > self.stride - at as usize {
             let message = format!(
@@ -243,6 +273,23 @@ pub struct Warp {
     pub wgmma: Wgmmas,
     /// Registers of each thread, since the first `setmaxnreg`.
     pub registers: Option<u32>,
+    /// Stacks of recursive functions and `alloca`, by lane.
+    stacks: Vec<Stack>,
+    /// Where they begin in local memory.
+    stack_start: u32,
+}
+
+/// What open calls of recursive functions have put aside, and their local memory.
+#[derive(Debug, Clone, Default)]
+pub struct Stack {
+    /// Registers, predicates and frame bytes.
+    pub saved: Vec<u32>,
+    /// Where the present call's local memory begins.
+    pub base: u32,
+    /// Where it ends, `alloca` included.
+    pub top: u32,
+    /// How many calls are open.
+    pub depth: u32,
 }
 
 /// Asynchronous `wgmma` operations of a warp.
@@ -262,8 +309,9 @@ impl Warp {
         (index, id): (u32, u32),
         launched: Lanes,
         regs: Registers,
-        (local, frame): (u32, u32),
+        (local, stack, frame): (u32, u32, u32),
     ) -> Self {
+        let stack_start = if stack == 0 { local } else { local.next_multiple_of(1 << 16) };
         let first = Group {
             pc: 0,
             lanes: launched,
@@ -281,7 +329,7 @@ impl Warp {
             live: launched,
             regs,
             groups: vec![first],
-            local: LaneMemory::new(local),
+            local: LaneMemory::new(stack_start + stack),
             frame: LaneMemory::new(frame),
             cluster_arrival: [None; 32],
             bulk: vec![],
@@ -291,7 +339,18 @@ impl Warp {
             stores: vec![],
             wgmma: Wgmmas::default(),
             registers: None,
+            stacks: vec![],
+            stack_start,
         }
+    }
+
+    /// The stacks of the lanes.
+    pub fn stacks(&mut self) -> &mut [Stack] {
+        if self.stacks.is_empty() {
+            let (base, top) = (self.stack_start, self.stack_start);
+            self.stacks.resize(32, Stack { base, top, ..Stack::default() });
+        }
+        &mut self.stacks
     }
 
     /// The warp as an actor at a line.
@@ -394,7 +453,7 @@ mod tests {
     #[test]
     fn groups_split_merge_and_exit() {
         let regs = Registers::new(1, 1);
-        let mut warp = Warp::new((0, [0; 3]), (0, 0), u32::MAX, regs, (0, 0));
+        let mut warp = Warp::new((0, [0; 3]), (0, 0), u32::MAX, regs, (0, 0, 0));
         warp.split(0, 0xff, 7);
         assert_eq!(warp.groups.len(), 2);
         warp.groups[0].pc = 7;

@@ -113,7 +113,7 @@ impl ClusterRun {
                         regs.set(slot as usize, launched, &rng.random());
                     }
                 }
-                let local = (kernel.local_bytes, kernel.frame_bytes);
+                let local = (kernel.local_bytes, kernel.stack_bytes, kernel.frame_bytes);
                 let number = (index, rank * warps_per_cta + index);
                 warps.push(Warp::new((rank, id), number, launched, regs, local));
             }
