@@ -155,7 +155,7 @@ fn routing_changes_between_launches_of_one_preparation() {
     let mut c = device.alloc("c", 2 * 60 * 72).unwrap();
     let at = GroupAddresses { c: device.address(&c), ..at };
     let offsets_at = device.address(&offsets);
-    let prepared = plan.prepare(&mut device, &[at], offsets_at).unwrap();
+    let prepared = plan.prepare(&mut device, &module, &[at], offsets_at).unwrap();
     for routing in [&routings[0], &routings[1], &routings[0]] {
         device.upload(&mut offsets, &words(routing)).unwrap();
         device.upload(&mut c, &[0xff; 2 * 60 * 72]).unwrap();

@@ -7,7 +7,6 @@
 use anyhow::{Result, bail};
 use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::backend::cuda::{Cuda, Graph, PreparedGroups};
-use nvfp4_dual_gemm::grouped::sm90::HopperPlan;
 use nvfp4_dual_gemm::grouped::{Experts, Group, GroupAddresses, GroupedProblem, Operation};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -105,7 +104,7 @@ fn time(
     sizes: &[Sizes],
     offsets: &[u32],
 ) -> Result<([f64; 3], String)> {
-    let plan = HopperPlan::choose(problem, device.sm_count())?;
+    let plan = device.plan_groups(problem)?;
     let dual = problem.operation == Operation::DualGemm;
     let weights: usize =
         sizes.iter().map(|&(_, e, n, k)| e * n * k / 16 * if dual { 18 } else { 9 }).sum();
@@ -129,8 +128,7 @@ fn time(
     let mut prepared: Vec<PreparedGroups> = vec![];
     for set in &all {
         let addresses: Vec<_> = set.iter().map(|tensors| tensors.addresses(device)).collect();
-        // SAFETY: the buffers are as large as the plan's tensors.
-        prepared.push(unsafe { device.prepare_groups(&plan, &addresses, at)? });
+        prepared.push(device.prepare_groups(&plan, &addresses, at)?);
     }
     let rounds = 16usize.div_ceil(prepared.len());
     // SAFETY: the buffers live until the last replay has ended, and nothing else uses them.
@@ -149,7 +147,7 @@ fn time(
     for tensors in &all[sets - 1] {
         tensors.check(device, dual, offsets)?;
     }
-    Ok((percentiles(times), format!("{}x64", plan.tokens)))
+    Ok((percentiles(times), format!("{}x{}", plan.tile[0], plan.tile[1])))
 }
 
 impl Tensors {

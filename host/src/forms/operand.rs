@@ -6,7 +6,7 @@ use super::view::{Element, Memory, View};
 use super::{BothScales, misfit};
 use crate::error::{Error, Result};
 use crate::formats::scale_layout::ScaleLayout;
-use crate::grouped::launch::GroupAddresses;
+use crate::grouped::GroupAddresses;
 use crate::problem::{Inputs, OutputType};
 
 /// An input tensor in the kernels' order.

@@ -3,57 +3,47 @@
 
 use std::fmt;
 
-use nvfp4_dual_gemm_device::kernels::{GROUPED_DUAL_GEMM, GROUPED_GEMM, KernelDecl};
-use nvfp4_dual_gemm_device::tile::geometry::{MMA_K, MMAS_PER_STAGE};
+use nvfp4_dual_gemm_device::kernels::KernelDecl;
 use nvfp4_dual_gemm_device::tile::group_schedule::{
-    FLAG_BF16, FLAG_F32, TILE_WEIGHTS, most_row_tiles,
+    column_tiles, first_half, most_row_tiles, row_tiles,
 };
-use nvfp4_dual_gemm_device::tile::grouped::GroupedGeometry;
 
-use super::problem::{Experts, Group, GroupedProblem, Groups, Operation};
+use super::addresses::{Extent, GroupAddresses, check_addresses};
+use super::problem::{Group, GroupedProblem, Groups, Operation};
+use super::table::{Record, records};
+use super::{sm90, sm100};
 use crate::error::{Error, Result};
-use crate::plan::LaunchShape;
-use crate::plan::tensor_map::{Operand, TensorMapSpec};
-use crate::problem::OutputType;
+use crate::plan::tensor_map::TensorMapSpec;
+use crate::plan::{self, LaunchShape};
 
-/// From the start of a CTA to its first MMA: about 1 µs for the first bytes to come from HBM.
-const FILL_CYCLES: u64 = 2_000;
-/// Shared memory moves 128 bytes a cycle, reads and fills together.
-const SHARED_BYTES_PER_CYCLE: u64 = 128;
-/// What a tile costs besides its K steps: finding it, and the pipeline's turn.
-const TILE_CYCLES: u64 = 300;
-/// Cycles of the epilogue for a row of a tile of the dual GEMM: an exponential and a reciprocal for
-/// each element, of which an SM does 16 a cycle.
-const DUAL_EPILOGUE_CYCLES: u64 = 16;
-/// And of the plain GEMM, which only stores.
-const EPILOGUE_CYCLES: u64 = 4;
-
-/// What one tile size would cost.
+/// What one tile would cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupedEstimate {
-    /// Rows of C per tile.
-    pub tokens: u32,
+    /// Rows and columns of C per tile.
+    pub tile: [u32; 2],
     /// Tiles; of experts, the most that any routing gives.
     pub tiles: u64,
     /// The estimate for the launch; of experts, with the rows spread evenly.
     pub cycles: u64,
 }
 
-/// One launch for all groups, complete but for the addresses of the tensors.
+/// The launch for all groups, complete but for the addresses of the tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupedPlan {
     /// What is computed.
     pub problem: GroupedProblem,
-    /// The kernel and its launch.
+    /// The kernel that multiplies, and its launch.
     pub shape: LaunchShape,
-    /// Rows of C per tile: the MMA's N.
-    pub tokens: u32,
+    /// The kernel that runs before it at every launch: on Hopper, what makes f16 of the activations.
+    pub before: Option<LaunchShape>,
+    /// Rows and columns of C per tile. On Hopper a plain GEMM's tile has as many columns again, half of C
+    /// away.
+    pub tile: [u32; 2],
     /// Depth of the shared-memory ring.
     pub stages: u32,
-    /// The groups with rows, as the table lists them: by descending M, so that the last tiles are of
-    /// small groups. Empty for experts.
-    pub order: Vec<usize>,
-    /// Three tensor maps a record, of A, B1 and B2 (of A and B1 for a plain GEMM).
+    /// The groups as the table lists them; one for all experts.
+    pub records: Vec<Record>,
+    /// As many for each record: on Blackwell of A, B1 and (of a dual GEMM) B2, on Hopper of A in f16.
     pub tensor_maps: Vec<TensorMapSpec>,
     /// The chosen tile's cost.
     pub estimate: GroupedEstimate,
@@ -63,125 +53,63 @@ pub struct GroupedPlan {
     pub forced: bool,
     /// SMs that the tile was chosen for.
     pub sm_count: u32,
-    /// C in f32, for the first pass of [`TwoPass`](super::TwoPass).
+    /// C in f32, for the products of [`TwoPass`](super::TwoPass).
     pub(super) single_precision: bool,
 }
 
+/// What there is to choose from on an architecture.
+pub(super) struct Family {
+    /// The kernels' target.
+    pub arch: &'static str,
+    /// What to say to one who has no SMs.
+    pub for_example: &'static str,
+    /// Every kernel of an operation.
+    pub kernels: fn(Operation) -> &'static [KernelDecl],
+    /// Cycles of a tile with this K.
+    pub tile_cycles: fn(&KernelDecl, Operation, usize) -> u64,
+    /// Cycles before the first tile.
+    pub fill_cycles: u64,
+    /// Adds what only this architecture has.
+    pub complete: fn(&mut GroupedPlan) -> Result<()>,
+}
+
 impl GroupedPlan {
-    /// Picks the tile with the fewest estimated cycles on a Blackwell device with `sm_count` SMs.
+    /// Picks the tile with the fewest estimated cycles on a Blackwell device with `sm_count` SMs; for
+    /// Hopper see [`sm90::choose`].
     ///
     /// # Errors
     /// A problem outside the rules.
     pub fn choose(problem: &GroupedProblem, sm_count: u32) -> Result<GroupedPlan> {
-        problem.check()?;
-        let mut all: Vec<_> = kernels(problem.operation)
-            .iter()
-            .map(|kernel| (estimate(problem, kernel, sm_count), kernel))
-            .collect();
-        all.sort_by_key(|(estimate, _)| (estimate.cycles, estimate.tokens));
-        let (_, kernel) = all[0];
-        let rejected = all[1..].iter().map(|(estimate, _)| *estimate).collect();
-        Self::build(problem, kernel, sm_count, rejected, false)
+        sm100::FAMILY.choose(problem, sm_count)
     }
 
-    /// The plan with tiles of `tokens` rows, whatever it costs.
+    /// The plan for a Blackwell device with tiles of `tokens` rows, whatever it costs; for Hopper see
+    /// [`sm90::with_tile`].
     ///
     /// # Errors
     /// A problem outside the rules, a tile that no kernel has.
     pub fn with_tile(problem: &GroupedProblem, tokens: u32, sm_count: u32) -> Result<GroupedPlan> {
-        problem.check()?;
-        let kernels = kernels(problem.operation);
-        let kernel = kernels.iter().find(|kernel| kernel.tile_m == tokens).ok_or_else(|| {
-            let tiles: Vec<_> =
-                kernels.iter().map(|k| format!("{}×{}", k.tile_m, k.tile_n)).collect();
-            Error::NoKernel {
-                arch: "sm_100f",
-                tile_m: tokens,
-                tile_n: TILE_WEIGHTS,
-                output: problem.output.name(),
-                available: tiles.join(", "),
-            }
-        })?;
-        Self::build(problem, kernel, sm_count, vec![], true)
+        sm100::FAMILY.with_tile(problem, [tokens, sm100::TILE_COLUMNS], sm_count)
     }
 
-    fn build(
+    /// The plan for a device of this compute capability.
+    ///
+    /// # Errors
+    /// A device that no kernel is compiled for; a problem outside the rules.
+    pub fn for_device(
         problem: &GroupedProblem,
-        kernel: &KernelDecl,
+        capability: (u32, u32),
         sm_count: u32,
-        rejected: Vec<GroupedEstimate>,
-        forced: bool,
     ) -> Result<GroupedPlan> {
-        if sm_count == 0 {
-            return Err(Error::Dimension {
-                dimension: "sm_count",
-                value: 0,
-                rule: "at least 1",
-                remedy: "a B200 has 148 SMs",
-            });
+        match plan::arch_of(capability)? {
+            plan::sm90::ARCH => sm90::choose(problem, sm_count),
+            _ => GroupedPlan::choose(problem, sm_count),
         }
-        let estimate = estimate(problem, kernel, sm_count);
-        // The kernel counts tiles, and steps by the grid, in 32 bits.
-        let limit = i32::MAX as usize;
-        if estimate.tiles > limit as u64 {
-            let value = usize::try_from(estimate.tiles).unwrap_or(usize::MAX);
-            let remedy = "take larger tiles, or split the groups";
-            return Err(Error::Grid { axis: "all tiles of all groups", value, limit, remedy });
-        }
-        let mut order = vec![];
-        if let Groups::Listed(groups) = &problem.groups {
-            order = (0..groups.len()).filter(|&i| groups[i].m > 0).collect();
-            order.sort_by_key(|&i| std::cmp::Reverse(groups[i].m));
-        }
-        let records: Vec<_> = match &problem.groups {
-            Groups::Listed(groups) => order
-                .iter()
-                .map(|&i| groups[i])
-                .map(|Group { m, n, k, l, .. }| ([m, l], [n, l], k))
-                .collect(),
-            Groups::Experts(e) => vec![([e.rows, 1], [e.n, e.experts], e.k)],
-        };
-        let mut tensor_maps = vec![];
-        for ([m, token_batches], [n, weight_batches], k) in records {
-            let weights =
-                |operand| TensorMapSpec::e2m1(operand, k, n, weight_batches, TILE_WEIGHTS);
-            tensor_maps.push(TensorMapSpec::e2m1(Operand::A, k, m, token_batches, kernel.tile_m));
-            tensor_maps.push(weights(Operand::B1));
-            if problem.operation == Operation::DualGemm {
-                tensor_maps.push(weights(Operand::B2));
-            }
-        }
-        for map in &tensor_maps {
-            map.check()?;
-        }
-        // As many rounds as all SMs would need, in as few CTAs as do it.
-        let rounds = estimate.tiles.div_ceil(u64::from(sm_count)).max(1);
-        let ctas = match problem.groups {
-            Groups::Listed(_) => estimate.tiles.div_ceil(rounds),
-            Groups::Experts(_) => estimate.tiles.min(u64::from(sm_count)),
-        };
-        let shape = LaunchShape {
-            kernel: kernel.name,
-            arch: kernel.arch,
-            grid: [(ctas as u32).max(1), 1, 1],
-            block: kernel.block,
-            cluster: kernel.cluster,
-            dynamic_shared: kernel.dynamic_shared,
-        };
-        let (tokens, stages) = (kernel.tile_m, kernel.stages);
-        Ok(GroupedPlan {
-            problem: problem.clone(),
-            shape,
-            tokens,
-            stages,
-            order,
-            tensor_maps,
-            estimate,
-            rejected,
-            forced,
-            sm_count,
-            single_precision: false,
-        })
+    }
+
+    /// Checks the addresses, and gives every tensor that the kernels access.
+    pub(crate) fn extents(&self, groups: &[GroupAddresses], offsets: u64) -> Result<Vec<Extent>> {
+        check_addresses(&self.problem, &self.records, groups, offsets)
     }
 
     /// The same plan with C in f32.
@@ -189,100 +117,170 @@ impl GroupedPlan {
         GroupedPlan { single_precision: true, ..self }
     }
 
-    /// Tensor maps of one record.
-    pub(super) fn maps_per_record(&self) -> usize {
-        1 + self.problem.operation.products()
+    /// True for Hopper's kernels.
+    pub(super) fn is_hopper(&self) -> bool {
+        self.shape.arch == plan::sm90::ARCH
     }
 
-    /// Records of the table.
-    pub fn records(&self) -> usize {
-        match self.problem.groups {
-            Groups::Listed(_) => self.order.len(),
-            Groups::Experts(_) => 1,
-        }
-    }
-
-    /// The kernel's flags.
-    pub(super) fn flags(&self) -> u32 {
-        match (self.single_precision, self.problem.output) {
-            (true, _) => FLAG_F32,
-            (false, OutputType::Bf16) => FLAG_BF16,
-            (false, OutputType::F16) => 0,
-        }
+    /// Tiles of a group.
+    pub(super) fn tiles(&self, group: &Group) -> u32 {
+        let [tokens, columns] = self.tile;
+        let own = own_columns(self.shape.arch, self.problem.operation, group.n);
+        let rows = row_tiles(group.m as u32, tokens);
+        rows.wrapping_mul(column_tiles(own, columns)).wrapping_mul(group.l as u32)
     }
 }
 
-fn kernels(operation: Operation) -> &'static [KernelDecl; 4] {
+/// Columns of C that have tiles of their own: all, or of a plain GEMM on Hopper, whose kernels always have
+/// two products, the first half.
+pub(super) fn own_columns(arch: &str, operation: Operation, n: usize) -> u32 {
     match operation {
-        Operation::Gemm => &GROUPED_GEMM,
-        Operation::DualGemm => &GROUPED_DUAL_GEMM,
+        Operation::Gemm if arch == plan::sm90::ARCH => first_half(n as u32),
+        _ => n as u32,
     }
 }
 
-/// What `kernel` would cost on `sm_count` SMs.
-fn estimate(problem: &GroupedProblem, kernel: &KernelDecl, sm_count: u32) -> GroupedEstimate {
-    let tokens = u64::from(kernel.tile_m);
-    let products = problem.operation.products() as u64;
-    let columns = |n: usize| (n as u64).div_ceil(u64::from(TILE_WEIGHTS));
-    let cycles = |k: usize| {
-        let steps = (k as u64).div_ceil(u64::from(MMA_K));
-        let multiply = steps * k_step_cycles(tokens, products);
-        let epilogue = tokens * if products == 2 { DUAL_EPILOGUE_CYCLES } else { EPILOGUE_CYCLES };
-        // With one set of accumulators the next tile waits for the epilogue.
-        let sets = GroupedGeometry::new(tokens as u32, products as u32).sets;
-        let both = if sets == 1 { multiply + epilogue } else { multiply.max(epilogue) };
-        TILE_CYCLES + both
-    };
-    // Tiles and the cycles of one, of each group; for experts, as if the rows were spread evenly.
-    let (tiles, parts): (u64, Vec<(u64, u64)>) = match &problem.groups {
-        Groups::Listed(groups) => {
-            let parts: Vec<_> = groups
-                .iter()
-                .map(|g| {
-                    let tiles = (g.m as u64).div_ceil(tokens).saturating_mul(columns(g.n));
-                    (tiles.saturating_mul(g.l as u64), cycles(g.k))
-                })
-                .collect();
-            (parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.0)), parts)
-        }
-        Groups::Experts(Experts { experts, rows, n, k }) => {
-            let (experts, rows) = (*experts as u64, *rows as u64);
-            let busy = experts.min(rows);
-            let even = busy * rows.div_ceil(busy.max(1)).div_ceil(tokens) * columns(*n);
-            let most = most_row_tiles(rows, experts, tokens).saturating_mul(columns(*n));
-            (most, vec![(even, cycles(*k))])
-        }
-    };
-    let work = parts
-        .iter()
-        .fold(0u64, |sum, &(tiles, cycles)| sum.saturating_add(tiles.saturating_mul(cycles)));
-    let longest = parts.iter().filter(|part| part.0 > 0).map(|part| part.1).max().unwrap_or(0);
-    let even = work.div_ceil(u64::from(sm_count.max(1)));
-    GroupedEstimate { tokens: kernel.tile_m, tiles, cycles: FILL_CYCLES + longest.max(even) }
+/// The kernels count tiles, and step by the grid, in 32 bits.
+pub(super) fn check_tiles(tiles: u64) -> Result<()> {
+    let limit = i32::MAX as usize;
+    if tiles <= limit as u64 {
+        return Ok(());
+    }
+    let value = usize::try_from(tiles).unwrap_or(usize::MAX);
+    let remedy = "take larger tiles, or split the groups";
+    Err(Error::Grid { axis: "all tiles of all groups", value, limit, remedy })
 }
 
-/// Cycles for 64 elements along K: of the tensor core, or of shared memory if that takes longer.
-fn k_step_cycles(tokens: u64, products: u64) -> u64 {
-    // One 128×N MMA takes N/2 cycles.
-    let tensor_core = products * tokens / 2;
-    let read = products * (u64::from(TILE_WEIGHTS) + tokens) * u64::from(MMA_K) / 2;
-    let geometry = GroupedGeometry::new(tokens as u32, products as u32);
-    let filled = u64::from(geometry.stage_bytes() / MMAS_PER_STAGE);
-    tensor_core.max((read + filled).div_ceil(SHARED_BYTES_PER_CYCLE))
+impl Family {
+    /// The plan with the fewest estimated cycles.
+    pub fn choose(&self, problem: &GroupedProblem, sm_count: u32) -> Result<GroupedPlan> {
+        problem.check()?;
+        let records = records(problem);
+        let mut all: Vec<_> = (self.kernels)(problem.operation)
+            .iter()
+            .map(|kernel| (self.estimate(problem, &records, kernel, sm_count), kernel))
+            .collect();
+        all.sort_by_key(|(estimate, _)| (estimate.cycles, estimate.tile));
+        let rejected = all[1..].iter().map(|(estimate, _)| *estimate).collect();
+        let plan = self.build(problem, all[0].1, sm_count)?;
+        Ok(GroupedPlan { rejected, forced: false, ..plan })
+    }
+
+    /// The plan with this tile.
+    pub fn with_tile(
+        &self,
+        problem: &GroupedProblem,
+        tile: [u32; 2],
+        sm_count: u32,
+    ) -> Result<GroupedPlan> {
+        problem.check()?;
+        let kernels = (self.kernels)(problem.operation);
+        let kernel = kernels.iter().find(|kernel| [kernel.tile_m, kernel.tile_n] == tile);
+        let kernel = kernel.ok_or_else(|| {
+            let tiles = kernels.iter().map(|k| format!("{}×{}", k.tile_m, k.tile_n));
+            Error::NoKernel {
+                arch: self.arch,
+                tile_m: tile[0],
+                tile_n: tile[1],
+                output: problem.output.name(),
+                available: tiles.collect::<Vec<_>>().join(", "),
+            }
+        })?;
+        self.build(problem, kernel, sm_count)
+    }
+
+    fn build(
+        &self,
+        problem: &GroupedProblem,
+        kernel: &KernelDecl,
+        sm_count: u32,
+    ) -> Result<GroupedPlan> {
+        if sm_count == 0 {
+            return Err(Error::Dimension {
+                dimension: "sm_count",
+                value: 0,
+                rule: "at least 1",
+                remedy: self.for_example,
+            });
+        }
+        let records = records(problem);
+        let estimate = self.estimate(problem, &records, kernel, sm_count);
+        check_tiles(estimate.tiles)?;
+        let shape = LaunchShape {
+            kernel: kernel.name,
+            arch: self.arch,
+            grid: [estimate.tiles.clamp(1, u64::from(sm_count)) as u32, 1, 1],
+            block: kernel.block,
+            cluster: kernel.cluster,
+            dynamic_shared: kernel.dynamic_shared,
+        };
+        let mut plan = GroupedPlan {
+            problem: problem.clone(),
+            shape,
+            before: None,
+            tile: [kernel.tile_m, kernel.tile_n],
+            stages: kernel.stages,
+            records,
+            tensor_maps: vec![],
+            estimate,
+            rejected: vec![],
+            forced: true,
+            sm_count,
+            single_precision: false,
+        };
+        (self.complete)(&mut plan)?;
+        plan.tensor_maps.iter().try_for_each(TensorMapSpec::check)?;
+        Ok(plan)
+    }
+
+    /// What `kernel` would cost on `sm_count` SMs.
+    fn estimate(
+        &self,
+        problem: &GroupedProblem,
+        records: &[Record],
+        kernel: &KernelDecl,
+        sm_count: u32,
+    ) -> GroupedEstimate {
+        let tile = [kernel.tile_m, kernel.tile_n];
+        let tokens = u64::from(kernel.tile_m);
+        let (mut tiles, mut work, mut longest) = (0u64, 0u64, 0u64);
+        for Record { group, weights, .. } in records {
+            let cycles = (self.tile_cycles)(kernel, problem.operation, group.k);
+            let own = own_columns(self.arch, problem.operation, group.n);
+            let columns = u64::from(column_tiles(own, kernel.tile_n));
+            let rows = group.m as u64;
+            // Row tiles at most, and those to expect.
+            let (most, even) = match &problem.groups {
+                Groups::Listed(_) => {
+                    let rows = rows.div_ceil(tokens).saturating_mul(group.l as u64);
+                    (rows, rows)
+                }
+                Groups::Experts(_) => {
+                    let busy = (*weights as u64).min(rows).max(1);
+                    let even = busy * rows.div_ceil(busy).div_ceil(tokens);
+                    (most_row_tiles(rows, *weights as u64, tokens), even)
+                }
+            };
+            tiles = tiles.saturating_add(most.saturating_mul(columns));
+            work = work.saturating_add(even.saturating_mul(columns).saturating_mul(cycles));
+            longest = longest.max(cycles);
+        }
+        let even = work.div_ceil(u64::from(sm_count.max(1)));
+        GroupedEstimate { tile, tiles, cycles: self.fill_cycles + longest.max(even) }
+    }
 }
 
 impl fmt::Display for GroupedPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([rows, columns], maps) = (self.tile, self.tensor_maps.len());
         writeln!(f, "{} ({})", self.shape.kernel, self.shape.arch)?;
         writeln!(f, "  problem        {}", self.problem)?;
         writeln!(f, "  work           {:.3} GFLOP", self.problem.flops() / 1e9)?;
         writeln!(
             f,
-            "  tile           {} rows × {TILE_WEIGHTS} columns of C: weights fill the MMA's M, tokens its N",
-            self.tokens
+            "  tile           {rows} rows × {columns} columns of C: weights fill the MMA's M, tokens its N"
         )?;
-        let [ctas, ..] = self.shape.grid;
-        let tiles = self.estimate.tiles;
+        let ([ctas, ..], tiles) = (self.shape.grid, self.estimate.tiles);
         let most = match self.problem.groups {
             Groups::Listed(_) => "",
             Groups::Experts(_) => "at most ",
@@ -299,22 +297,26 @@ impl fmt::Display for GroupedPlan {
         )?;
         match &self.problem.groups {
             Groups::Listed(groups) => {
-                let empty = groups.len() - self.order.len();
+                let empty = groups.len() - self.records.len();
                 writeln!(
                     f,
-                    "  table          {} records by descending M, {} tensor maps; {empty} groups without rows left out",
-                    self.records(),
-                    self.tensor_maps.len()
+                    "  table          {} records by descending M, {maps} tensor maps; {empty} groups without rows left out",
+                    self.records.len(),
                 )?;
             }
             Groups::Experts(e) => writeln!(
                 f,
-                "  table          one record, {} tensor maps; offsets read on the device; {} bytes of token scales",
-                self.tensor_maps.len(),
+                "  table          one record, {maps} tensor maps; offsets read on the device; {} bytes of token scales",
                 e.scale_bytes()
             )?,
         }
-        let cost = |e: &GroupedEstimate| format!("{} rows ≈ {} cycles", e.tokens, e.cycles);
+        if let Some(before) = self.before {
+            sm90::describe(self, &before, f)?;
+        }
+        let cost = |e: &GroupedEstimate| {
+            let [rows, columns] = e.tile;
+            format!("{rows}×{columns} ≈ {} cycles", e.cycles)
+        };
         write!(f, "  choice         {}", cost(&self.estimate))?;
         if self.forced {
             return write!(f, ", forced by the caller");
@@ -323,64 +325,5 @@ impl fmt::Display for GroupedPlan {
             write!(f, "; {}", cost(rejected))?;
         }
         write!(f, " (a model that ranks tiles, not a prediction)")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens(groups: &[Group]) -> u32 {
-        let problem = GroupedProblem::listed(Operation::DualGemm, groups);
-        GroupedPlan::choose(&problem, 148).unwrap().tokens
-    }
-
-    #[test]
-    fn tiles_are_as_small_as_the_groups() {
-        assert_eq!(tokens(&[Group::new(8, 4096, 7168); 64]), 16);
-        assert_eq!(tokens(&[Group::new(20, 4096, 7168); 64]), 32);
-        assert_eq!(tokens(&[Group::new(40, 4096, 7168); 64]), 64);
-        assert_eq!(tokens(&[Group::new(512, 4096, 7168); 8]), 128);
-    }
-
-    #[test]
-    fn a_plan_explains_itself_and_can_be_forced() {
-        let groups: Vec<_> = [80, 0, 176].map(|m| Group::new(m, 4096, 7168)).into();
-        let problem = GroupedProblem::listed(Operation::DualGemm, groups);
-        let plan = GroupedPlan::choose(&problem, 148).unwrap();
-        assert_eq!(plan.order, [2, 0]);
-        assert_eq!(plan.tensor_maps.len(), 6);
-        let text = plan.to_string();
-        for part in ["3 groups", "80×4096×7168×1", "1 groups without rows", "persistent", "a model"]
-        {
-            assert!(text.contains(part), "no {part:?} in\n{text}");
-        }
-        let forced = GroupedPlan::with_tile(&problem, 32, 148).unwrap();
-        assert_eq!((forced.tokens, forced.estimate.tiles), (32, (3 + 6) * 32));
-        // Two rounds on 148 SMs: 144 CTAs do them.
-        assert_eq!(forced.shape.grid, [144, 1, 1]);
-        assert!(forced.to_string().contains("forced"));
-        let text = GroupedPlan::with_tile(&problem, 48, 148).unwrap_err().to_string();
-        assert!(text.contains("48×128") && text.contains("16×128, 32×128"), "{text}");
-        assert!(GroupedPlan::choose(&problem, 0).unwrap_err().to_string().contains("sm_count"));
-    }
-
-    #[test]
-    fn experts_have_one_record_and_a_bound() {
-        let experts = Experts { experts: 256, rows: 64, n: 2048, k: 7168 };
-        let problem = GroupedProblem::experts(Operation::Gemm, experts);
-        let plan = GroupedPlan::choose(&problem, 148).unwrap();
-        assert_eq!((plan.tokens, plan.records(), plan.tensor_maps.len()), (16, 1, 2));
-        assert_eq!(plan.estimate.tiles, 64 * 16);
-        assert_eq!(plan.shape.grid, [148, 1, 1]);
-        assert_eq!(plan.tensor_maps[1].dims, [7168, 2048, 256]);
-        assert!(plan.to_string().contains("256 experts"), "{plan}");
-        // 2^28 tiles each: one group fits 31 bits, sixteen do not.
-        let huge = Group::new(1 << 30, 512, 32);
-        let problem = GroupedProblem::listed(Operation::Gemm, [huge]);
-        GroupedPlan::with_tile(&problem, 16, 148).unwrap();
-        let problem = GroupedProblem::listed(Operation::Gemm, [huge; 16]);
-        let text = GroupedPlan::with_tile(&problem, 16, 148).unwrap_err().to_string();
-        assert!(text.contains("4294967296") && text.contains("split the groups"), "{text}");
     }
 }

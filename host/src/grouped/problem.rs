@@ -174,6 +174,14 @@ impl GroupedProblem {
         }
     }
 
+    /// What the kernels count groups by: the table's records, or the experts.
+    pub(super) fn count(&self, records: usize) -> u32 {
+        match &self.groups {
+            Groups::Listed(_) => records as u32,
+            Groups::Experts(experts) => experts.experts as u32,
+        }
+    }
+
     /// Floating-point operations of listed groups; of experts, if their rows are full.
     pub fn flops(&self) -> f64 {
         let size = |m: usize, n: usize, k: usize| m as f64 * n as f64 * k as f64;

@@ -11,9 +11,9 @@ use nvfp4_dual_gemm_device::tile::group_schedule::{
     FLAG_BF16, SILU_MUL_ELEMENTS, SILU_MUL_THREADS,
 };
 
-use super::launch::{
-    GroupAddresses, GroupedInputs, Prepared, alloc_c, c_lengths, download_c, upload,
-};
+use super::addresses::{Extent, GroupAddresses, check_addresses};
+use super::inputs::GroupedInputs;
+use super::launch::{Prepared, c_lengths, parameters, run_prepared};
 use super::plan::GroupedPlan;
 use super::problem::{Group, GroupedProblem, Groups, Operation};
 use crate::backend::Backend;
@@ -24,8 +24,8 @@ use crate::problem::OutputType;
 /// Three launches instead of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TwoPass {
-    /// The fused plan, for its problem and its rules.
-    fused: GroupedPlan,
+    /// What is computed.
+    problem: GroupedProblem,
     /// `alpha1 · A · B1ᵀ` in f32.
     pub gate: GroupedPlan,
     /// `alpha2 · A · B2ᵀ` in f32, with B2 in B1's place.
@@ -35,25 +35,28 @@ pub struct TwoPass {
 }
 
 impl TwoPass {
-    /// The plans for a dual GEMM, each with the tile of its fewest estimated cycles.
+    /// The plans for a dual GEMM on Blackwell, each with the tile of its fewest estimated cycles.
     ///
     /// # Errors
     /// A problem outside the rules, or that is no dual GEMM.
     pub fn choose(problem: &GroupedProblem, sm_count: u32) -> Result<TwoPass> {
-        Self::build(problem, sm_count, |problem| GroupedPlan::choose(problem, sm_count))
+        Self::of(problem, |problem| GroupedPlan::choose(problem, sm_count))
     }
 
-    /// The plans with tiles of `tokens` rows.
+    /// The plans on Blackwell with tiles of `tokens` rows.
     ///
     /// # Errors
     /// A problem outside the rules, or that is no dual GEMM; a tile that no kernel has.
     pub fn with_tile(problem: &GroupedProblem, tokens: u32, sm_count: u32) -> Result<TwoPass> {
-        Self::build(problem, sm_count, |problem| GroupedPlan::with_tile(problem, tokens, sm_count))
+        Self::of(problem, |problem| GroupedPlan::with_tile(problem, tokens, sm_count))
     }
 
-    fn build(
+    /// The plans that `plan` makes of both products.
+    ///
+    /// # Errors
+    /// A problem that is no dual GEMM; what `plan` refuses.
+    pub fn of(
         problem: &GroupedProblem,
-        sm_count: u32,
         plan: impl Fn(&GroupedProblem) -> Result<GroupedPlan>,
     ) -> Result<TwoPass> {
         if problem.operation != Operation::DualGemm {
@@ -62,7 +65,7 @@ impl TwoPass {
                 remedy: "a single product takes one pass: make a GroupedPlan",
             });
         }
-        let fused = plan(problem)?;
+        problem.check()?;
         let single = |alpha: fn(&Group) -> f32| {
             let groups = match &problem.groups {
                 Groups::Listed(list) => Groups::Listed(
@@ -74,12 +77,16 @@ impl TwoPass {
             plan(&GroupedProblem { operation, groups, output }).map(|p| p.in_single_precision())
         };
         let (gate, up) = (single(|g| g.alpha1)?, single(|g| g.alpha2)?);
-        let most = c_lengths(&fused.problem).into_iter().max().unwrap_or(0);
+        let most = c_lengths(problem).into_iter().max().unwrap_or(0);
         let ctas = most.div_ceil((SILU_MUL_THREADS * SILU_MUL_ELEMENTS) as usize);
         let silu_mul = LaunchShape {
             kernel: SILU_MUL.name,
             arch: SILU_MUL.arch,
-            grid: [ctas.min(4 * sm_count as usize).max(1) as u32, gate.records().max(1) as u32, 1],
+            grid: [
+                ctas.min(4 * gate.sm_count as usize).max(1) as u32,
+                gate.records.len().max(1) as u32,
+                1,
+            ],
             block: SILU_MUL.block,
             cluster: SILU_MUL.cluster,
             dynamic_shared: SILU_MUL.dynamic_shared,
@@ -87,86 +94,77 @@ impl TwoPass {
         if silu_mul.grid[1] > 65_535 {
             return Err(Error::Grid {
                 axis: "y (groups)",
-                value: gate.records(),
+                value: gate.records.len(),
                 limit: 65_535,
                 remedy: "split the groups, or take the fused plan",
             });
         }
-        Ok(TwoPass { fused, gate, up, silu_mul })
+        Ok(TwoPass { problem: problem.clone(), gate, up, silu_mul })
     }
 
-    /// Encodes the tensor maps, writes the tables and allocates the products, once for any number of
-    /// launches. Arguments as those of [`GroupedPlan::prepare`].
+    /// Checks the addresses, and gives every tensor that the caller has.
+    pub(crate) fn extents(&self, groups: &[GroupAddresses], offsets: u64) -> Result<Vec<Extent>> {
+        check_addresses(&self.problem, &self.gate.records, groups, offsets)
+    }
+
+    /// Prepares both products and allocates what they write, once for any number of launches. Arguments as
+    /// those of [`GroupedPlan::prepare`].
     ///
     /// # Errors
     /// What [`GroupedPlan::prepare`] refuses; what the backend reports.
     pub fn prepare<B: Backend>(
         &self,
         backend: &mut B,
+        module: &B::Module,
         groups: &[GroupAddresses],
         offsets: u64,
-    ) -> Result<PreparedTwoPass<B>> {
-        let lengths = c_lengths(&self.fused.problem);
+    ) -> Result<Prepared<B>> {
+        self.extents(groups, offsets)?;
+        let lengths = c_lengths(&self.problem);
+        let mut prepared = Prepared { launches: vec![], buffers: vec![] };
         let mut products = vec![];
-        let mut product = |backend: &mut B, name| -> Result<Vec<u64>> {
-            let one = |&elements: &usize| {
-                if elements == 0 {
-                    return Ok(0);
+        for (plan, second) in [(&self.gate, false), (&self.up, true)] {
+            let mut product = vec![];
+            for &elements in &lengths {
+                product.push(0);
+                if elements > 0 {
+                    let buffer = backend.alloc("product", 4 * elements)?;
+                    *product.last_mut().expect("just pushed") = backend.address(&buffer);
+                    prepared.buffers.push(buffer);
                 }
-                let buffer = backend.alloc(name, 4 * elements)?;
-                let address = backend.address(&buffer);
-                products.push(buffer);
-                Ok(address)
-            };
-            lengths.iter().map(one).collect()
-        };
-        let (gate, up) = (product(backend, "gate product")?, product(backend, "up product")?);
-        let with = |c: &[u64], second: bool| -> Vec<GroupAddresses> {
-            let groups = groups.iter().zip(c).map(|(g, &c)| {
-                if second {
-                    let (b1, sfb1, alphas1) = (g.b2, g.sfb2, g.alphas2);
-                    GroupAddresses { b1, sfb1, alphas1, c, ..*g }
-                } else {
-                    GroupAddresses { c, ..*g }
-                }
+            }
+            let to_product = groups.iter().zip(&product).map(|(g, &c)| {
+                let gate = GroupAddresses { c, ..*g };
+                let (b1, sfb1, alphas1) = (g.b2, g.sfb2, g.alphas2);
+                if second { GroupAddresses { b1, sfb1, alphas1, ..gate } } else { gate }
             });
-            groups.collect()
-        };
-        let passes = [
-            self.gate.prepare(backend, &with(&gate, false), offsets)?,
-            self.up.prepare(backend, &with(&up, true), offsets)?,
-        ];
+            let to_product: Vec<_> = to_product.collect();
+            let pass = plan.prepare(backend, module, &to_product, offsets)?;
+            prepared.launches.extend(pass.launches);
+            prepared.buffers.extend(pass.buffers);
+            products.push(product);
+        }
         let mut segments = vec![];
         for (i, &elements) in lengths.iter().enumerate().filter(|(_, elements)| **elements > 0) {
-            for word in [gate[i], up[i], groups[i].c, elements as u64] {
+            for word in [products[0][i], products[1][i], groups[i].c, elements as u64] {
                 segments.extend(word.to_le_bytes());
             }
         }
-        let (mut table, mut at) = (None, 0);
-        if !segments.is_empty() {
-            let mut buffer = backend.alloc("segments", segments.len())?;
-            backend.upload(&mut buffer, &segments)?;
-            at = backend.address(&buffer);
-            table = Some(buffer);
+        if segments.is_empty() {
+            return Ok(prepared);
         }
-        let [experts, rows, columns] = match &self.fused.problem.groups {
+        let mut table = backend.alloc("segments", segments.len())?;
+        backend.upload(&mut table, &segments)?;
+        let [experts, rows, columns] = match &self.problem.groups {
             Groups::Listed(_) => [0; 3],
             Groups::Experts(e) => [e.experts, e.rows, e.n],
         };
-        let flags = if self.fused.problem.output == OutputType::Bf16 { FLAG_BF16 } else { 0 };
+        let flags = if self.problem.output == OutputType::Bf16 { FLAG_BF16 } else { 0 };
         let words = [experts as u32, rows as u32, columns as u32, flags];
-        let parameters = [at, offsets]
-            .into_iter()
-            .flat_map(u64::to_le_bytes)
-            .chain(words.into_iter().flat_map(u32::to_le_bytes))
-            .collect();
-        Ok(PreparedTwoPass {
-            passes,
-            silu_mul: self.silu_mul,
-            parameters,
-            segments: table,
-            _products: products,
-        })
+        let parameters = parameters(backend.address(&table), offsets, &words);
+        prepared.launches.push((self.silu_mul, parameters));
+        prepared.buffers.push(table);
+        Ok(prepared)
     }
 
     /// Runs the plans from host memory to host memory, as [`run`](super::run) does a fused one.
@@ -179,17 +177,10 @@ impl TwoPass {
         module: &B::Module,
         inputs: &GroupedInputs<'_>,
     ) -> Result<Vec<Vec<u16>>> {
-        inputs.check(&self.fused.problem)?;
-        let (uploaded, offsets) = upload(backend, inputs)?;
-        let c = alloc_c(backend, &self.fused.problem)?;
-        let with_c = uploaded.iter().zip(&c).map(|(group, c)| {
-            let c = c.as_ref().map_or(0, |c| backend.address(c));
-            GroupAddresses { c, ..group.at }
-        });
-        let addresses: Vec<_> = with_c.collect();
-        let prepared = self.prepare(backend, &addresses, offsets)?;
-        prepared.launch(backend, module)?;
-        download_c(backend, &self.fused.problem, &c)
+        inputs.check(&self.problem)?;
+        run_prepared(backend, module, &self.problem, inputs, |backend, groups, offsets| {
+            self.prepare(backend, module, groups, offsets)
+        })
     }
 }
 
@@ -200,35 +191,6 @@ impl fmt::Display for TwoPass {
         writeln!(f, "{}", self.up)?;
         let [x, y, _] = self.silu_mul.grid;
         write!(f, "{}: {x} × {y} CTAs (elements × groups)", self.silu_mul.kernel)
-    }
-}
-
-/// Two passes with their tables and products on a device.
-#[derive(Debug)]
-pub struct PreparedTwoPass<B: Backend> {
-    /// The gate's product and the up projection's.
-    pub passes: [Prepared<B>; 2],
-    /// The element-wise kernel.
-    pub silu_mul: LaunchShape,
-    /// Its parameter space.
-    pub parameters: Vec<u8>,
-    segments: Option<B::Buffer>,
-    _products: Vec<B::Buffer>,
-}
-
-impl<B: Backend> PreparedTwoPass<B> {
-    /// Launches all three kernels, one after another, and waits for the end.
-    ///
-    /// # Errors
-    /// What the backend reports.
-    pub fn launch(&self, backend: &mut B, module: &B::Module) -> Result<()> {
-        for pass in &self.passes {
-            pass.launch(backend, module)?;
-        }
-        if self.segments.is_none() {
-            return Ok(());
-        }
-        backend.launch_kernel(module, &self.silu_mul, &self.parameters)
     }
 }
 

@@ -82,6 +82,21 @@ pub struct Before {
     pub workspace: usize,
 }
 
+/// The kernels' target for a device of this compute capability.
+///
+/// # Errors
+/// A device that no kernel is compiled for.
+pub fn arch_of(capability: (u32, u32)) -> Result<&'static str> {
+    match capability {
+        (10, 0 | 3) => Ok(sm100::ARCH),
+        (9, 0) => Ok(sm90::ARCH),
+        (major, minor) => Err(Error::Unsupported {
+            what: format!("a device of compute capability {major}.{minor}"),
+            remedy: "there are kernels for 9.0 (Hopper), 10.0 and 10.3 (Blackwell)",
+        }),
+    }
+}
+
 impl Plan {
     /// The launch of the kernel that runs before this plan's, in the shape of a plan.
     pub fn first(&self) -> Option<Plan> {
@@ -154,13 +169,9 @@ impl Plan {
     /// # Errors
     /// A device that no kernel is compiled for, and what the two refuse.
     pub fn for_device(problem: &Problem, capability: (u32, u32), sm_count: u32) -> Result<Plan> {
-        match capability {
-            (10, 0 | 3) => Plan::choose(problem, sm_count),
-            (9, 0) => sm90::choose(problem, sm_count),
-            (major, minor) => Err(Error::Unsupported {
-                what: format!("a device of compute capability {major}.{minor}"),
-                remedy: "there are kernels for 9.0 (Hopper), 10.0 and 10.3 (Blackwell)",
-            }),
+        match arch_of(capability)? {
+            sm90::ARCH => sm90::choose(problem, sm_count),
+            _ => Plan::choose(problem, sm_count),
         }
     }
 

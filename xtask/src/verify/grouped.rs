@@ -8,8 +8,7 @@ use indicatif::ProgressBar;
 use nvfp4_dual_gemm::OutputType;
 use nvfp4_dual_gemm::backend::Backend;
 use nvfp4_dual_gemm::grouped::launch::run_with_any_offsets;
-use nvfp4_dual_gemm::grouped::sm90::HopperPlan;
-use nvfp4_dual_gemm::grouped::{Experts, GroupedPlan, Operation, TwoPass};
+use nvfp4_dual_gemm::grouped::{Experts, GroupedPlan, GroupedProblem, Operation, TwoPass, sm90};
 use nvfp4_dual_gemm::plan::sm90::H200_SMS;
 use nvfp4_dual_gemm::plan::sm100::B200_SMS;
 use nvfp4_dual_gemm_tests::data::DataKind;
@@ -298,37 +297,29 @@ pub fn dense(operation: Operation, cases: &[Case], two_pass: bool) -> Result<Vec
 enum Planned {
     Fused(Box<GroupedPlan>),
     TwoPass(Box<TwoPass>),
-    Hopper(Box<HopperPlan>),
 }
 
 impl Planned {
     fn new(case: &GroupedCase, grouped: &Grouped) -> nvfp4_dual_gemm::Result<Self> {
-        let (problem, sms) = (&grouped.problem, case.sm_count);
-        if case.hopper {
-            let plan = match case.tokens {
-                None => HopperPlan::choose(problem, sms)?,
-                Some(tokens) => HopperPlan::with_tile(problem, tokens, sms)?,
-            };
-            return Ok(Planned::Hopper(plan.into()));
-        }
-        Ok(match (case.two_pass, case.tokens) {
-            (false, None) => Planned::Fused(GroupedPlan::choose(problem, sms)?.into()),
-            (false, Some(tokens)) => {
-                Planned::Fused(GroupedPlan::with_tile(problem, tokens, sms)?.into())
-            }
-            (true, None) => Planned::TwoPass(TwoPass::choose(problem, sms)?.into()),
-            (true, Some(tokens)) => {
-                Planned::TwoPass(TwoPass::with_tile(problem, tokens, sms)?.into())
-            }
+        let plan = |problem: &GroupedProblem| match (case.hopper, case.tokens, case.sm_count) {
+            (false, None, sms) => GroupedPlan::choose(problem, sms),
+            (false, Some(tokens), sms) => GroupedPlan::with_tile(problem, tokens, sms),
+            (true, None, sms) => sm90::choose(problem, sms),
+            (true, Some(tokens), sms) => sm90::with_tile(problem, [tokens, 64], sms),
+        };
+        Ok(if case.two_pass {
+            Planned::TwoPass(TwoPass::of(&grouped.problem, plan)?.into())
+        } else {
+            Planned::Fused(plan(&grouped.problem)?.into())
         })
     }
 
     fn tile(&self) -> String {
-        match self {
-            Planned::Fused(plan) => format!("{}x128", plan.tokens),
-            Planned::TwoPass(plan) => format!("2·{}x128", plan.gate.tokens),
-            Planned::Hopper(plan) => format!("{}x64", plan.tokens),
-        }
+        let (passes, [rows, columns]) = match self {
+            Planned::Fused(plan) => ("", plan.tile),
+            Planned::TwoPass(plan) => ("2·", plan.gate.tile),
+        };
+        format!("{passes}{rows}x{columns}")
     }
 
     fn run<B: Backend>(
@@ -341,7 +332,6 @@ impl Planned {
             // Offsets may be wrong on purpose.
             Planned::Fused(plan) => run_with_any_offsets(device, module, plan, inputs),
             Planned::TwoPass(plan) => plan.run(device, module, inputs),
-            Planned::Hopper(plan) => plan.run_with_any_offsets(device, module, inputs),
         })
     }
 }

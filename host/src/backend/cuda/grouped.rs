@@ -1,13 +1,16 @@
 //! Launches of grouped problems whose tensors lie on the device.
 
+use cust::module::Module;
 use cust::sys;
 
 use super::Cuda;
 use super::driver::{self, RawStream};
-use super::prepared::{put, shape};
+use super::prepared::{check_allocated, put, shape};
 use crate::error::Result;
-use crate::grouped::GroupAddresses;
-use crate::grouped::sm90::{HopperPlan, HopperPrepared};
+use crate::grouped::addresses::Extent;
+use crate::grouped::problem::in_group;
+use crate::grouped::{self, GroupAddresses, GroupedPlan, GroupedProblem, TwoPass};
+use crate::plan::sm90;
 
 /// A grouped plan ready to be launched on its tensors, any number of times; of experts, with whatever
 /// the offsets hold when the kernels run.
@@ -16,8 +19,8 @@ pub struct PreparedGroups {
     device: Cuda,
     /// Kernels in their order: function, shape, parameter space.
     launches: Vec<(sys::CUfunction, driver::Shape, Vec<u8>)>,
-    /// Keeps tables, packed weights and expanded activations alive.
-    _prepared: HopperPrepared<Cuda>,
+    /// Keeps tables, and what the kernels keep for each other, alive.
+    _prepared: grouped::Prepared<Cuda>,
 }
 
 // SAFETY: a function handle belongs to the context, not to a thread; everything else is only read.
@@ -26,38 +29,77 @@ unsafe impl Send for PreparedGroups {}
 unsafe impl Sync for PreparedGroups {}
 
 impl Cuda {
-    /// Loads a grouped plan's kernels, packs the weights, encodes the tensor maps and writes the tables.
-    /// The weights are read now, and need not stay. `offsets` is the address of the experts'
-    /// `experts + 1` offsets, which are read when the kernels run; 0 for listed groups.
+    /// The plan for a grouped problem on this device.
     ///
     /// # Errors
-    /// A plan for another architecture; a wrong number of groups; an address that is null or misaligned;
-    /// what the driver reports.
+    /// What [`GroupedPlan::for_device`] refuses.
+    pub fn plan_groups(&self, problem: &GroupedProblem) -> Result<GroupedPlan> {
+        GroupedPlan::for_device(problem, self.capability, self.sm_count)
+    }
+
+    /// Loads a grouped plan's kernels, encodes the tensor maps, writes the tables, and on Hopper packs the
+    /// weights: they are read now, and need not stay. `offsets` is the address of the experts'
+    /// `experts + 1` offsets, which are read when the kernels run; 0 for listed groups. Waits until the
+    /// device has done so.
     ///
-    /// # Safety
-    /// Every address is that of device memory as large as the plan's tensors: unlike
-    /// [`Cuda::prepare`], this does not look.
-    pub unsafe fn prepare_groups(
+    /// # Errors
+    /// A plan for another architecture; a wrong number of groups; an address that is null, misaligned, not
+    /// device memory, or in an allocation too small for its tensor; a C that overlaps another tensor; what
+    /// the driver reports.
+    pub fn prepare_groups(
         &self,
-        plan: &HopperPlan,
+        plan: &GroupedPlan,
         groups: &[GroupAddresses],
         offsets: u64,
     ) -> Result<PreparedGroups> {
+        let module = self.kernels_for(plan.shape.arch)?;
+        check_memory(&plan.extents(groups, offsets)?)?;
+        let prepared = plan.prepare(&mut self.clone(), module, groups, offsets)?;
+        self.ready(module, prepared)
+    }
+
+    /// The same for two passes, which allocates the products as well.
+    ///
+    /// # Errors
+    /// As for [`Cuda::prepare_groups`].
+    pub fn prepare_two_pass(
+        &self,
+        plan: &TwoPass,
+        groups: &[GroupAddresses],
+        offsets: u64,
+    ) -> Result<PreparedGroups> {
+        let module = self.kernels_for(plan.silu_mul.arch)?;
+        check_memory(&plan.extents(groups, offsets)?)?;
+        let prepared = plan.prepare(&mut self.clone(), module, groups, offsets)?;
+        self.ready(module, prepared)
+    }
+
+    /// The kernels, if the plan's are this device's.
+    fn kernels_for(&self, arch: &str) -> Result<&Module> {
         self.enter()?;
-        self.check_arch(plan.shape.arch)?;
-        let mut device = self.clone();
-        let module = self.module(plan.shape.arch)?;
-        let prepared = plan.prepare(&mut device, module, groups, offsets)?;
+        self.check_arch(arch)?;
+        self.module(arch)
+    }
+
+    /// Looks the functions up.
+    fn ready(&self, module: &Module, prepared: grouped::Prepared<Cuda>) -> Result<PreparedGroups> {
         let mut launches = vec![];
         for (kernel, parameters) in &prepared.launches {
             let function = self.function(module, kernel.kernel)?;
             // SAFETY: the module is live.
             unsafe { driver::allow_shared(self.name(), function, kernel.dynamic_shared)? };
-            let shape = driver::Shape { early: true, ..shape(kernel) };
+            let shape = driver::Shape { early: kernel.arch == sm90::ARCH, ..shape(kernel) };
             launches.push((function, shape, parameters.clone()));
         }
-        Ok(PreparedGroups { device, launches, _prepared: prepared })
+        Ok(PreparedGroups { device: self.clone(), launches, _prepared: prepared })
     }
+}
+
+/// Checks that every tensor lies in memory of the device.
+fn check_memory(extents: &[Extent]) -> Result<()> {
+    extents.iter().try_for_each(|&Extent { group, tensor, address, bytes, .. }| {
+        check_allocated(tensor, address, bytes).map_err(|cause| in_group(group, cause))
+    })
 }
 
 impl PreparedGroups {

@@ -329,6 +329,12 @@ fn check_tensor(tensor: &'static str, address: u64, bytes: usize) -> Result<()> 
         let rule = format!("a multiple of {TENSOR_ALIGNMENT}");
         return refuse(rule, "copy the tensor to an aligned address");
     }
+    check_allocated(tensor, address, bytes)
+}
+
+/// Checks that `bytes` bytes from an address on are allocated in the current context.
+pub(super) fn check_allocated(tensor: &'static str, address: u64, bytes: usize) -> Result<()> {
+    let refuse = |rule, remedy| Err(Error::Address { tensor, address, rule, remedy });
     let Some((base, size)) = driver::allocation(address) else {
         let rule = "device memory of this context".to_string();
         return refuse(rule, "allocate the tensor on the device that the plan runs on");
