@@ -158,11 +158,9 @@ impl<'m, 'a> Builder<'m, 'a> {
             let end = self.kernel.frame_bytes;
             let (slots, preds) = (slots..self.kernel.slots, preds..self.kernel.preds);
             let subroutine = &mut self.kernel.subroutines[subroutine as usize];
-            let formals = subroutine.params.iter().chain(&subroutine.returns);
-            let formals = formals.fold(u32::MAX..0, |all, one| {
-                all.start.min(one.own)..all.end.max(one.own + one.bytes)
-            });
-            let formals = formals.start.min(formals.end)..formals.end;
+            let formals = || subroutine.params.iter().chain(&subroutine.returns);
+            let start = formals().map(|one| one.own).min().unwrap_or(0);
+            let formals = start..formals().map(|one| one.own + one.bytes).max().unwrap_or(start);
             let frame = [formals, frame..end];
             subroutine.activation = Some(Activation { slots, preds, frame, local });
             if local > 0 {

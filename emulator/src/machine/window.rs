@@ -27,7 +27,7 @@ pub fn function(number: u32) -> u64 {
 /// The number of the function with that address.
 pub fn function_at(address: u64) -> Option<u32> {
     let offset = address.wrapping_sub(FUNCTIONS);
-    let fits = offset < SIZE && offset % FUNCTION_STEP == 0;
+    let fits = offset < SIZE && offset.is_multiple_of(FUNCTION_STEP);
     fits.then_some((offset / FUNCTION_STEP) as u32)
 }
 
