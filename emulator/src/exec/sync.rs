@@ -221,29 +221,36 @@ fn mbarrier(
             }
         }
         MbarrierOp::Arrive(arrive) => self::arrive(arrive, env, space, warp, at)?,
-        MbarrierOp::Wait { space: kind, address, dst, phase, may_sleep, time, .. } => {
+        MbarrierOp::Wait {
+            space: kind, address, dst, phase: wait_kind, may_sleep, time, ..
+        } => {
             if let Some(time) = time {
                 read32(&warp.regs, *time, at.active)?;
             }
             let places = addresses(env, warp, address, at.active)?;
-            let phases = match phase {
+            let phases = match wait_kind {
                 WaitKind::State(state) => read64(&warp.regs, *state, at.active)?,
                 WaitKind::Parity(parity) => read32(&warp.regs, *parity, at.active)?.map(u64::from),
             };
             let mut done = 0;
             let mut waits: Vec<PhaseWait> = vec![];
+            // Whoever slept and was woken has seen its phase complete, whatever has happened since.
+            let first = places[at.active.trailing_zeros() as usize];
+            let same = each(at.active).all(|lane| places[lane as usize] == first);
+            let seen = *may_sleep && at.woken && !at.timed_out && same;
             for lane in each(at.active) {
                 let who = Who::generic(at.lane(lane));
                 let short = shared_address(*kind, places[lane as usize], warp.rank, &who)?;
                 let rank = shared::rank_of(short);
                 let (cta, offset) = space.shared(short, &who)?;
                 let value = phases[lane as usize];
-                let over = match phase {
+                let over = match wait_kind {
                     WaitKind::State(_) => cta.mbarriers.token_done(rank, offset, value, &who)?,
                     WaitKind::Parity(_) => {
                         cta.mbarriers.parity_done(rank, offset, value as u32, &who)?
                     }
                 };
+                let over = over || seen;
                 let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
                 if let Some(races) = &mut space.races {
                     races.use_barrier((rank, offset), false, who.actor)?;
@@ -253,6 +260,9 @@ fn mbarrier(
                 }
                 if over {
                     done |= 1 << lane;
+                    if let WaitKind::Parity(_) = wait_kind {
+                        warp.pass((rank, offset), value & 1 != 0);
+                    }
                 } else {
                     let wait = PhaseWait { rank, offset, phase: phase + 1 };
                     if !waits.contains(&wait) {

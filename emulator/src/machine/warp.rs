@@ -273,6 +273,8 @@ pub struct Warp {
     pub wgmma: Wgmmas,
     /// Registers of each thread, since the first `setmaxnreg`.
     pub registers: Option<u32>,
+    /// For each mbarrier that the warp has waited for, by CTA rank and offset, the last phase.
+    waited: Vec<((u32, u32), i64)>,
     /// Stacks of recursive functions and `alloca`, by lane.
     stacks: Vec<Stack>,
     /// Where they begin in local memory.
@@ -339,9 +341,34 @@ impl Warp {
             stores: vec![],
             wgmma: Wgmmas::default(),
             registers: None,
+            waited: vec![],
             stacks: vec![],
             stack_start,
         }
+    }
+
+    /// The phase that a wait is for, as far as parity tells: the one after the last that the warp
+    /// has waited for, or that one again. A first wait is for phase 0, or for the one before it.
+    fn wanted(&self, barrier: (u32, u32), odd: bool) -> i64 {
+        let last = self.waited.iter().find(|(known, _)| *known == barrier);
+        let last = last.map_or(-1, |&(_, phase)| phase);
+        last + i64::from((last % 2 != 0) != odd)
+    }
+
+    /// Notes that a wait for a phase of this parity is over.
+    pub fn pass(&mut self, barrier: (u32, u32), odd: bool) {
+        let phase = self.wanted(barrier, odd);
+        match self.waited.iter_mut().find(|(known, _)| *known == barrier) {
+            Some((_, last)) => *last = phase,
+            None => self.waited.push((barrier, phase)),
+        }
+    }
+
+    /// Whether a wait is for a phase that went by while the warp was elsewhere: the barrier has since
+    /// gone on by two phases, or more, and parity does not tell.
+    pub fn is_lapped(&self, wait: &PhaseWait) -> bool {
+        let now = wait.phase as i64 - 1;
+        now > self.wanted((wait.rank, wait.offset), now % 2 != 0)
     }
 
     /// The stacks of the lanes.

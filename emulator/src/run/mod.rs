@@ -72,7 +72,8 @@ pub enum Ordering {
     /// the kernel has any; a `tcgen05.st` comes before a later `ld` without a wait; a thread's last bulk stores may still read shared memory when it exits, if
     /// it waited for earlier ones; a register that nothing in the kernel writes holds anything; one
     /// that was not written on the way here may be computed with, as long as nothing is stored,
-    /// addressed or decided by the result; a relaxed read of global memory acquires.
+    /// addressed or decided by the result; a relaxed read of global memory acquires; no warp comes to
+    /// a wait so late that the mbarrier has gone on by two phases since.
     Hardware,
 }
 
