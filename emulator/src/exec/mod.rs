@@ -290,6 +290,7 @@ fn waits_for(block: &Block) -> String {
         Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
         Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
         Block::Registers { count } => format!("{count} registers a thread"),
+        Block::Idle => "everybody else".to_owned(),
         Block::Pair { .. } => "tcgen05.alloc of the pair".to_owned(),
         Block::Warpgroup { groups } => format!("wgmma group {groups}"),
     }

@@ -72,6 +72,8 @@ pub enum Block {
         /// How many for each thread.
         count: u32,
     },
+    /// Everything else that can run to have run (`tcgen05.dealloc` as the hardware has it).
+    Idle,
     /// The first `wgmma` groups of the warp's warpgroup to be over.
     Warpgroup {
         /// How many.

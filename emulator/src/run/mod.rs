@@ -73,7 +73,8 @@ pub enum Ordering {
     /// it waited for earlier ones; a register that nothing in the kernel writes holds anything; one
     /// that was not written on the way here may be computed with, as long as nothing is stored,
     /// addressed or decided by the result; a relaxed read of global memory acquires; no warp comes to
-    /// a wait so late that the mbarrier has gone on by two phases since.
+    /// a wait so late that the mbarrier has gone on by two phases since; `tcgen05.dealloc` comes
+    /// after whatever can run without it.
     Hardware,
 }
 
