@@ -197,3 +197,32 @@ fn discarded_lines_are_unwritten() {
     bench.run(&one_cta("k", 32, 8192, params(&[from, to])), 0).unwrap();
     assert_eq!(bench.device.memory.read_back(to, 256).unwrap().unwritten, [(0, 128)]);
 }
+
+#[test]
+fn stochastic_rounding() {
+    // 1.25 lies between 1 and 1.5 of e2m1, 1.0625 a quarter of the way from 1 to 1.25 of e5m2.
+    let body = "mad.wide.u32 %rd3, %r0, 4, %rd0; ld.global.u32 %r2, [%rd3];
+         mov.f32 %f1, 0f3FA00000; mov.f32 %f2, 0fBFA00000; mov.f32 %f3, 0f7F800000; mov.f32 %f4, 0f40000000;
+         { .reg .b16 h; cvt.rs.satfinite.e2m1x4.f32 h, {%f1, %f2, %f3, %f4}, %r2; cvt.u32.u16 %r3, h; }
+         mov.f32 %f5, 0f3F880000; cvt.rs.relu.satfinite.e5m2x4.f32 %r4, {%f5, %f2, %f5, %f4}, %r2;
+         cvt.rs.bf16x2.f32 %r5, %f6, %f1, %r2;
+         mad.wide.u32 %rd4, %r0, 16, %rd1; st.global.v2.u32 [%rd4], {%r3,%r4}; st.global.u32 [%rd4+8], %r5;";
+    let body = body.replace("cvt.rs.bf16x2", "mov.f32 %f6, 0f3F808000; cvt.rs.bf16x2");
+    let random = [0x0000_0000, 0xffff_ffff, 0x7f80_4080u32, 0xbf7f_c07f];
+    let input: Vec<u8> = (0..32).flat_map(|i| random[i % 4].to_le_bytes()).collect();
+    let mut bench = Bench::new(&kernel(&body));
+    let (from, to) = (bench.buffer("input", &input), bench.buffer("output", &[0; 512]));
+    bench.run(&one_cta("k", 32, 8192, params(&[from, to])), 0).unwrap();
+    let found = words(&bench.read(to, 512));
+    // The lowest code belongs to the last number. Halfway: up when a share's top bit is set.
+    let e2m1 = [0x2a74, 0x3b74, 0x2b74, 0x3a74];
+    // A quarter: up from three quarters on, 0xc0.
+    let e5m2 = [0x3c00_3c40, 0x3d00_3d40, 0x3c00_3c40, 0x3c00_3d40];
+    // 1.00390625 is halfway; 1.25 is exact.
+    let bf16 = [0x3f80_3fa0, 0x3f81_3fa0, 0x3f80_3fa0, 0x3f81_3fa0];
+    for lane in 0..4 {
+        let at = &found[lane * 4..];
+        let wanted = [e2m1[lane], e5m2[lane], bf16[lane]];
+        assert_eq!(at[..3], wanted, "lane {lane}: {:x?} {wanted:x?}", &at[..3]);
+    }
+}

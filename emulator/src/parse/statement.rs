@@ -218,7 +218,8 @@ impl<'a> Parser<'a> {
             return Ok(name);
         }
         if self.is("-") && self.next.kind == TokenKind::Identifier && self.next.text != "WARP_SZ" {
-            return Err(self.expected("an operand ('-' applies to constants alone)"));
+            self.advance()?;
+            return Ok(Operand::Not(Box::new(self.name()?)));
         }
         Ok(Operand::Constant(self.constant()?))
     }
@@ -258,6 +259,8 @@ impl<'a> Parser<'a> {
             address.rest.push(self.nested(Self::operand)?);
         }
         self.expect("]")?;
+        // `[a].unified`: the address is the same for all threads.
+        self.accept_word("unified")?;
         Ok(Operand::Address(Box::new(address)))
     }
 }

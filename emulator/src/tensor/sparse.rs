@@ -13,7 +13,7 @@ pub const fn unit_bytes(element_bits: u32) -> usize {
 /// units: the places of the two, the first in the low bits.
 ///
 /// # Errors
-/// When a code names one place twice: the group and the code.
+/// When a code names one place twice, for two numbers that are not zero: the group and the code.
 pub fn expand(
     compressed: &[u8],
     unit: usize,
@@ -23,12 +23,16 @@ pub fn expand(
     for (group, pair) in compressed.chunks_exact(2 * unit).enumerate() {
         let code = code(group) & 15;
         let (first, second) = (code as usize & 3, code as usize >> 2);
-        if first == second {
+        // Undefined; shipped compressors give one place twice where there is one number or none.
+        let is_zero = |at: usize| pair[at..at + unit].iter().all(|&byte| byte == 0);
+        if first == second && !is_zero(0) && !is_zero(unit) {
             return Err((group, code));
         }
         let to = &mut row[group * 4 * unit..][..4 * unit];
         to[first * unit..][..unit].copy_from_slice(&pair[..unit]);
-        to[second * unit..][..unit].copy_from_slice(&pair[unit..]);
+        if first != second || is_zero(0) {
+            to[second * unit..][..unit].copy_from_slice(&pair[unit..]);
+        }
     }
     Ok(row)
 }
@@ -89,6 +93,8 @@ mod tests {
         let row = expand(&[1, 2, 3, 4], 2, |_| 0b0111).unwrap();
         assert_eq!(row, [0, 0, 3, 4, 0, 0, 1, 2], "in the order that the metadata says");
         assert_eq!(expand(&[1, 2], 1, |_| 0b1010), Err((0, 0b1010)));
+        assert_eq!(expand(&[0, 2], 1, |_| 0b1010).unwrap(), [0, 0, 2, 0]);
+        assert_eq!(expand(&[1, 0], 1, |_| 0).unwrap(), [1, 0, 0, 0]);
     }
 
     #[test]

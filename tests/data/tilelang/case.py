@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import nvidia
@@ -10,7 +11,7 @@ import tilelang
 from tilelang import tvm
 
 HERE = Path(__file__).parent
-CUDA = Path('/tmp/fx/cuda/lib/python3.11/site-packages/nvidia/cu13')
+CUDA = Path(next(iter(nvidia.__path__))) / "cu13"
 TEMPLATES = Path(tilelang.__file__).parent
 TYPES = ["UINT8", "UINT16", "UINT32", "INT32", "UINT64", "INT64", "FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16",
          "FLOAT32_FTZ", "TFLOAT32", "TFLOAT32_FTZ", "16U4_ALIGN8B", "16U4_ALIGN16B", "16U6_ALIGN16B"]
@@ -60,7 +61,7 @@ def tensor_map(args):
 def compile_ptx(source, arch):
     options = ["-std=c++17", "-O3", "-w", f"-arch={arch}", f"-I{TEMPLATES}/src", f"-I{TEMPLATES}/3rdparty/cutlass/include",
                f"-I{CUDA}/include", f"-I{CUDA}/include/cccl", "--expt-relaxed-constexpr"]
-    path = Path("/tmp") / f"tilelang-{arch}.cu"
+    path = Path(tempfile.mkdtemp()) / "kernel.cu"
     path.write_text(source)
     run = subprocess.run([CUDA / "bin" / "nvcc", "-ptx", *options, path, "-o", path.with_suffix(".ptx")],
                          capture_output=True, text=True)
@@ -100,15 +101,13 @@ def write(case, root=HERE):
             for args in calls(host, kernel):
                 signature = re.search(rf"def {kernel}\((.*?)\):", device).group(1)
                 formals = [part.split(":")[0].strip() for part in re.split(r",\s*(?=\w+:)", signature)]
-                tags = re.findall(r'T\.launch_thread\("(\w+\.\w)"', device[device.index(f"def {kernel}("):])
                 params = []
                 for arg in args[:len(formals)]:
                     if arg in maps:
                         base, spec = maps[arg]
                         params.append({"tensor_map": {"buffer": of[base], "offset": 0, **spec}})
                     else:
-                        params.append({"buffer": of[arg]})
-                extent = list(map(number, args[len(formals):]))
+                        params.append({"buffer": of[re.sub(r"_\d+$", "", arg)]})
                 launch = {"module": "m", "entry": kernel, "grid": [1, 1, 1], "block": [1, 1, 1], "params": params}
                 order_of_tags = re.search(r'"thread_extent": \{(.*?)\}', device).group(1)
                 tags = re.findall(r'"(\w+\.\w)": (\d+)', order_of_tags)
@@ -123,7 +122,6 @@ def write(case, root=HERE):
                     launch["cluster"] = [int(n) for n in cluster.group(1).split(",")[:3]]
                 launches.append(launch)
         (folder / short).mkdir(exist_ok=True)
-        (folder / short / "kernel.cu").write_text(lowered.kernel_source)
         (folder / short / "kernel.ptx").write_bytes(compile_ptx(lowered.kernel_source, arch))
         file = {"target": arch, "modules": {"m": "kernel.ptx"}, "buffers": buffers, "launches": launches,
                 "outputs": outputs, "seed": 1}

@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import tilelang.language as T
 from tilelang.cuda.language import gemm as blocking_gemm
-from tilelang.cuda.language import gemm_sp, im2col
+from tilelang.cuda.language import gemm_sp
 
 from case import Case
 
@@ -154,29 +154,6 @@ def attention(heads, length, dim, bm, bn):
     return main
 
 
-def convolution(n, h, w, c, f, kernel, stride, pad, tile):
-    bm, bn, bk = tile
-    oh, ow = (h + 2 * pad - kernel) // stride + 1, (w + 2 * pad - kernel) // stride + 1
-
-    @T.prim_func
-    def main(data: T.Tensor((n, h, w, c), "float16"), weights: T.Tensor((kernel, kernel, c, f), "float16"),
-             out: T.Tensor((n, oh, ow, f), "float32")):
-        with T.Kernel(T.ceildiv(f, bn), T.ceildiv(n * oh * ow, bm), threads=256) as (bx, by):
-            a = T.alloc_shared((bm, bk), "float16")
-            b = T.alloc_shared((bk, bn), "float16")
-            d = T.alloc_fragment((bm, bn), "float32")
-            flat = T.Tensor((kernel * kernel * c, f), "float16", weights.data)
-            result = T.Tensor((n * oh * ow, f), "float32", out.data)
-            T.clear(d)
-            for step in T.Pipelined(T.ceildiv(kernel * kernel * c, bk), num_stages=2):
-                im2col(data, a, by, step, kernel, stride, 1, pad)
-                T.copy(flat[step * bk, bx * bn], b)
-                T.gemm(a, b, d)
-            T.copy(d, result[by * bm, bx * bn])
-
-    return main
-
-
 def row_sums(rows, columns):
     """Sums, tops and running sums of rows."""
 
@@ -246,7 +223,7 @@ def cases():
         a, b = small(rng, (m, k), kind), small(rng, (n, k), kind)
         yield Case(f"tmem_{dtype.split('_')[0]}_m{tile[0]}", tensor_memory_gemm(m, n, k, tile, dtype),
                    [("in", a), ("in", b), ("out", product(a, b.T))], ("sm100",))
-    for name, kind, k, factor in [("float16", F16, 128, 16), ("int8", I8, 256, 16), ("float8_e4m3fn", E4M3, 256, 16)]:
+    for name, kind, k, factor in [("float16", F16, 128, 16), ("int8", I8, 256, 16)]:
         dense, b = two_of_four(rng, (128, k), np.float64), small(rng, (k, 64), kind)
         kept, words = compress(dense)
         out = ("int32", np.int32) if name == "int8" else ("float32", F32)
@@ -258,12 +235,7 @@ def cases():
     p = np.exp(s - s.max(-1, keepdims=True))
     o = (p / p.sum(-1, keepdims=True)) @ v.astype(np.float64)
     yield Case("attention", attention(2, 128, 64, 64, 64),
-               [("in", q), ("in", k), ("in", v), ("out", o.astype(F32))], tolerance=[2e-3, 2e-3])
-    data, weights = small(rng, (2, 10, 12, 64), F16), small(rng, (3, 3, 64, 64), F16)
-    padded = np.pad(data.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    out = sum(padded[:, i:i + 10, j:j + 12] @ weights[i, j].astype(np.float64) for i in range(3) for j in range(3))
-    yield Case("convolution", convolution(2, 10, 12, 64, 64, 3, 1, 1, (64, 64, 64)),
-               [("in", data), ("in", weights), ("out", out.astype(F32))], ("sm90",))
+               [("in", q), ("in", k), ("in", v), ("out", o.astype(F32))], ("sm90",), [2e-3, 2e-3])
     x = rng.integers(-1000, 1000, (32, 128)).astype(np.int32)
     yield Case("rows", row_sums(32, 128), [("in", x), ("out", x.sum(1).astype(np.int32)), ("out", x.max(1)),
                                            ("out", np.cumsum(x, 1).astype(np.int32))])
