@@ -206,15 +206,15 @@ fn mbarrier(
                 let n = bytes[lane as usize];
                 let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
                 if let Some(races) = &mut space.races {
-                    races.use_barrier((rank, offset), false, who.actor)?;
+                    races.arrive((rank, offset), phase, who.actor)?;
                     if complete {
                         races.release(Meeting::Mbarrier(rank, offset), phase);
                     }
                 }
-                let (cta, offset) = space.shared(short, &who)?;
                 if complete {
-                    cta.mbarriers.complete(rank, offset, n, &who)?;
+                    space.complete_tx((rank, offset), n, &who)?;
                 } else {
+                    let (cta, offset) = space.shared(short, &who)?;
                     cta.mbarriers.expect(rank, offset, n, &who)?;
                 }
                 space.events += 1;
@@ -234,10 +234,11 @@ fn mbarrier(
             };
             let mut done = 0;
             let mut waits: Vec<PhaseWait> = vec![];
+            let mut seen: Vec<(u32, (Meeting, u64))> = vec![];
+            let first = at.active.trailing_zeros();
             // Whoever slept and was woken has seen its phase complete, whatever has happened since.
-            let first = places[at.active.trailing_zeros() as usize];
-            let same = each(at.active).all(|lane| places[lane as usize] == first);
-            let seen = *may_sleep && at.woken && !at.timed_out && same;
+            let same = each(at.active).all(|lane| places[lane as usize] == places[first as usize]);
+            let slept = *may_sleep && at.woken && !at.timed_out && same;
             for lane in each(at.active) {
                 let who = Who::generic(at.lane(lane));
                 let short = shared_address(*kind, places[lane as usize], warp.rank, &who)?;
@@ -250,12 +251,19 @@ fn mbarrier(
                         cta.mbarriers.parity_done(rank, offset, value as u32, &who)?
                     }
                 };
-                let over = over || seen;
+                let over = over || slept;
                 let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
                 if let Some(races) = &mut space.races {
-                    races.use_barrier((rank, offset), false, who.actor)?;
+                    if lane == first || places[lane as usize] != places[first as usize] {
+                        races.use_barrier((rank, offset), who.actor)?;
+                    }
                     if over {
-                        races.acquire(Meeting::Mbarrier(rank, offset), phase);
+                        races.looked((rank, offset), who.actor);
+                        let meeting = Meeting::Mbarrier(rank, offset);
+                        match seen.iter_mut().find(|(_, wait)| *wait == (meeting, phase)) {
+                            Some((lanes, _)) => *lanes |= 1 << lane,
+                            None => seen.push((1 << lane, (meeting, phase))),
+                        }
                     }
                 }
                 if over {
@@ -283,6 +291,10 @@ fn mbarrier(
                 return Ok(Flow::Wait(Block::Mbarrier(waits)));
             }
             warp.regs.set_pred(*dst as usize, at.active, done);
+            for (lanes, wait) in seen {
+                warp.regs.watch(*dst, lanes);
+                warp.waits.push(wait);
+            }
         }
         MbarrierOp::PendingCount { dst, state } => {
             let states = read64(&warp.regs, *state, at.active)?;
@@ -323,7 +335,7 @@ fn arrive(
         let (rank, offset) = (shared::rank_of(short), shared::offset_of(short));
         let phase = space.phase((rank, offset));
         if let Some(races) = &mut space.races {
-            races.use_barrier((rank, offset), false, who.actor)?;
+            races.arrive((rank, offset), phase, who.actor)?;
             races.release(Meeting::Mbarrier(rank, offset), phase);
         }
         if let Some(bytes) = &expected {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::access::Who;
 use super::bitmap::Bitmap;
 use super::inflight::Ticket;
+use super::races::Meeting;
 use super::registers::{Lanes, Registers};
 use crate::error::{Actor, Fault, FaultKind};
 
@@ -273,6 +274,9 @@ pub struct Warp {
     pub stores: Vec<Ticket>,
     /// `wgmma` bookkeeping.
     pub wgmma: Wgmmas,
+    /// Meetings, with their generation, that waits have found complete and said so in the predicates
+    /// that [`Registers::watch`] watches.
+    pub waits: Vec<(Meeting, u64)>,
     /// Registers of each thread, since the first `setmaxnreg`.
     pub registers: Option<u32>,
     /// For each mbarrier that the warp has waited for, by CTA rank and offset, the last phase.
@@ -342,6 +346,7 @@ impl Warp {
             allocated: None,
             stores: vec![],
             wgmma: Wgmmas::default(),
+            waits: vec![],
             registers: None,
             waited: vec![],
             stacks: vec![],
