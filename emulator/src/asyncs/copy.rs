@@ -74,15 +74,8 @@ pub struct CopyJob {
     pub landed: u32,
     /// CTAs whose in-flight notes end with this copy.
     pub noted: Vec<u32>,
-<<<<<<< HEAD
-    /// Whether what was there has changed.
-    pub changed: bool,
     /// Whether what is read becomes tf32, as loads by maps of that type do.
     pub to_tf32: bool,
-    /// What those who look for races know of the writes to global memory.
-    pub written: Option<Box<(Record, Vec<Part>)>>,
-=======
->>>>>>> faulty
 }
 
 impl CopyJob {
@@ -103,12 +96,7 @@ impl CopyJob {
             bytes,
             landed: 0,
             noted: vec![],
-<<<<<<< HEAD
-            changed: false,
             to_tf32: false,
-            written: None,
-=======
->>>>>>> faulty
         }
     }
 
