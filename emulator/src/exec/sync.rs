@@ -15,6 +15,7 @@ use crate::machine::mbarrier::pending_count;
 use crate::machine::races::Meeting;
 use crate::machine::shared;
 use crate::machine::warp::{Block, PhaseWait, Warp, each};
+use crate::run::Ordering;
 
 pub(super) fn execute(
     op: &SyncOp,
@@ -236,9 +237,11 @@ fn mbarrier(
             let mut waits: Vec<PhaseWait> = vec![];
             let mut seen: Vec<(u32, (Meeting, u64))> = vec![];
             let first = at.active.trailing_zeros();
-            // Whoever slept and was woken has seen its phase complete, whatever has happened since.
+            // Who sleeps and is woken sees its phase complete, whatever happens before it runs again; but
+            // nothing guarantees that it sleeps.
             let same = each(at.active).all(|lane| places[lane as usize] == places[first as usize]);
-            let slept = *may_sleep && at.woken && !at.timed_out && same;
+            let sleeps = *may_sleep && env.ordering == Ordering::Hardware;
+            let slept = sleeps && at.woken && !at.timed_out && same;
             for lane in each(at.active) {
                 let who = Who::generic(at.lane(lane));
                 let short = shared_address(*kind, places[lane as usize], warp.rank, &who)?;

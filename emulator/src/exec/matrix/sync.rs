@@ -6,6 +6,8 @@
 
 use std::sync::OnceLock;
 
+mod scaled;
+
 use super::super::fragment::{self, Product, rows_of_a, rows_of_b};
 use super::super::operand::{read32, read64, write, write32};
 use super::super::{Step, unsupported};
@@ -60,6 +62,9 @@ pub(super) fn multiply(
             spread.map_err(|what| Box::new(Fault::new(FaultKind::Descriptor, what)))?
         }
     };
+    if op.kind != MmaKind::Plain {
+        return scaled::multiply(op, (a, b, &c), warp, at);
+    }
     let (element_a, element_b, a, b) = match op.a_format {
         MatrixFormat::S4 | MatrixFormat::U4 => {
             let signed =
@@ -135,9 +140,6 @@ fn halves(element: Element) -> &'static [[u8; 2]; 256] {
 
 /// What is decoded and not executed, each by its name.
 fn refuse(op: &MmaSync) -> Result<(), Box<Fault>> {
-    if op.kind != MmaKind::Plain {
-        return unsupported(format!("mma.sync of kind {:?}, which sm_120 alone has", op.kind));
-    }
     if op.a_row && !op.b_row && op.c_format == op.d_format {
         return Ok(());
     }
