@@ -322,6 +322,21 @@ impl Planned {
         format!("{passes}{rows}x{columns}")
     }
 
+    /// Of two passes on Hopper, whose bits no model knows, the fused plan that must give them too.
+    fn fused(
+        &self,
+        case: &GroupedCase,
+        grouped: &Grouped,
+    ) -> nvfp4_dual_gemm::Result<Option<Self>> {
+        match self {
+            Planned::TwoPass(plan) if case.hopper => {
+                let fused = sm90::with_tile(&grouped.problem, plan.gate.tile, case.sm_count)?;
+                Ok(Some(Planned::Fused(fused.into())))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn run<B: Backend>(
         &self,
         device: &mut B,
@@ -364,8 +379,15 @@ pub fn run(case: &GroupedCase, module: &Module, seeds: u64, bar: &ProgressBar) -
     let max = |worst: Verdict, next: Verdict| {
         if next.max_error > worst.max_error { next } else { worst }
     };
-    let outcome = judged.try_fold(Verdict::default(), |worst, next| Ok(max(worst, next?)));
-    let pass = if case.hopper { "the same bits in every run" } else { "bit for bit" };
+    let mut outcome = judged.try_fold(Verdict::default(), |worst, next| Ok(max(worst, next?)));
+    let mut pass = if case.hopper { "the same bits in every run" } else { "bit for bit" };
+    if let Some(fused) = plan.fused(case, &grouped)? {
+        let c = fused.run(&mut Emulated::new(0), module, &grouped);
+        if outcome.is_ok() && c.ok() != first {
+            outcome = Err("other bits than the fused kernel's".to_owned());
+        }
+        pass = "the same bits in every run, and the fused kernel's";
+    }
     let (output, tile, data) = (case.output.name(), plan.tile(), case.kind);
     let label = format!("{case:<32}  {output:<4}  {tile:<7}  {data:<10}");
     Ok(Row {
@@ -402,6 +424,9 @@ pub fn run_on_device<B: Backend>(
         }
     };
     same("in a second run", plan.run(device, module, &grouped));
+    if let Some(fused) = plan.fused(case, &grouped)? {
+        same("of the fused kernel", fused.run(device, module, &grouped));
+    }
     let mut emulator = Emulated::new(0);
     same("on the emulator", plan.run(&mut emulator, emulated, &grouped));
     let (output, tile, data) = (case.output.name(), plan.tile(), case.kind);

@@ -97,9 +97,6 @@ pub fn run(options: &Options) -> Result<()> {
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
     if options.op != Op::Dual || options.two_pass {
-        if options.two_pass && (options.backend != "emulator" || options.arch == sm90::ARCH) {
-            bail!("verify: --two-pass is for sm_100f on the emulator");
-        }
         if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
             bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
         }
@@ -110,7 +107,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         #[cfg(feature = "cuda")]
         return match options.op {
-            Op::Dual => cuda::run(&cases, start),
+            Op::Dual if !options.two_pass => cuda::run(&cases, start),
             _ => cuda::groups(grouped_cases(options, &cases)?, start),
         };
         #[cfg(not(feature = "cuda"))]
