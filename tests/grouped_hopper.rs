@@ -51,8 +51,7 @@ fn every_tile_on_groups_and_experts() {
     let sizes = [(70, 136, 544, 1), (0, 8, 32, 1), (1, 8, 800, 2), (9, 264, 96, 1)];
     for operation in OPERATIONS {
         let output = OutputType::Bf16;
-        for grouped in
-            [listed(operation, &sizes, DataKind::Quantised, output), experts(operation)]
+        for grouped in [listed(operation, &sizes, DataKind::Quantised, output), experts(operation)]
         {
             for tile in sm90::tiles() {
                 let plan = sm90::with_tile(&grouped.problem, tile, SMS).unwrap();

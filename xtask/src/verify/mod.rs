@@ -96,10 +96,8 @@ pub fn run(options: &Options) -> Result<()> {
         (Some(path), Some(layer)) => checkpoint::cases(path, layer, options.rows)?,
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
-    if options.op != Op::Dual || options.two_pass {
-        if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
-            bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
-        }
+    if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
+        bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
     }
     if options.backend == "cuda" {
         if options.ptx_from == Compiler::RustCuda {
