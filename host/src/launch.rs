@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::error::Result;
 use crate::plan::tensor_map::Operand;
 use crate::plan::{Before, Plan, sm90};
-use crate::problem::{ActivationType, Inputs, OutputType};
+use crate::problem::{ActivationType, Inputs, OutputType, Problem};
 use nvfp4_dual_gemm_device::kernels::{SM90_FLAG_A16, SM90_FLAG_BF16_OUTPUT};
 
 /// Device addresses of a launch's tensors, and of its tensor maps.
@@ -37,35 +37,29 @@ impl Addresses {
 
 impl Plan {
     /// The kernel's parameter space: the address of the maps; on Blackwell those of A's, B1's and B2's
-    /// scales, on Hopper that of the packed weights; C; M, N, K, the row pitch of C, both alphas; on
-    /// Hopper flags.
+    /// scales, on Hopper that of the packed weights; C; M, N, K, on Hopper L, the row pitch of C; both
+    /// alphas; on Hopper flags.
     pub fn parameters(&self, at: &Addresses) -> Vec<u8> {
         let hopper = self.arch == sm90::ARCH;
-        let addresses = if self.pack.is_some() {
-            vec![at.maps, at.packed, at.c]
-        } else if hopper {
-            vec![at.maps, at.workspace, at.sfb1, at.sfb2, at.c]
+        let Problem { m, n, k, l, alpha1, alpha2, .. } = self.problem;
+        let (addresses, sizes) = if hopper {
+            (vec![at.maps, at.packed, at.c], vec![m, n, k, l, self.ldc()])
         } else {
-            vec![at.maps, at.sfa, at.sfb1, at.sfb2, at.c]
+            (vec![at.maps, at.sfa, at.sfb1, at.sfb2, at.c], vec![m, n, k, self.ldc()])
         };
         // The plan has checked that the dimensions fit 31 bits.
-        let sizes = [self.problem.m, self.problem.n, self.problem.k, self.ldc()];
-        let alphas = [self.problem.alpha1, self.problem.alpha2];
         addresses
             .into_iter()
             .flat_map(u64::to_le_bytes)
             .chain(sizes.into_iter().flat_map(|size| (size as u32).to_le_bytes()))
-            .chain(alphas.into_iter().flat_map(f32::to_le_bytes))
+            .chain([alpha1, alpha2].into_iter().flat_map(f32::to_le_bytes))
             .chain(hopper.then_some(self.flags()).into_iter().flat_map(u32::to_le_bytes))
             .collect()
     }
 
     /// The parameter space of the kernel that runs before: A, its scales, the workspace; M, K.
     pub fn first_parameters(&self, at: &Addresses) -> Vec<u8> {
-        let mut sizes = vec![self.problem.m as u32, self.problem.k as u32];
-        if self.pack.is_none() {
-            sizes.extend([self.tile[0], self.flags()]);
-        }
+        let sizes = [self.problem.m as u32, self.problem.k as u32];
         [at.a, at.sfa, at.workspace]
             .into_iter()
             .flat_map(u64::to_le_bytes)
@@ -201,8 +195,8 @@ mod tests {
         let bytes = plan.parameters(&AT);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!([0, 8, 16].map(word), [1, 7, 5]);
-        assert_eq!([24, 28, 32, 36, 48].map(word), [3, 16, 64, 16, 3]);
-        let want = [[".u64"; 3].as_slice(), &[".u32"; 4], &[".f32"; 2], &[".u32"]].concat();
+        assert_eq!([24, 28, 32, 36, 40, 52].map(word), [3, 16, 64, 1, 16, 3]);
+        let want = [[".u64"; 3].as_slice(), &[".u32"; 5], &[".f32"; 2], &[".u32"]].concat();
         assert_eq!(declared(crate::ptx::SM_90A, plan.kernel), want);
         let bytes = plan.packing_parameters([10, 11], &AT);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());

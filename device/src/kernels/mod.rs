@@ -18,29 +18,22 @@ pub mod sm100_nvfp4_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_nvfp4_grouped_gemm;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_dual_gemm;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_expand;
-#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
-pub mod sm90_expand_tokens;
-#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
-pub mod sm90_few_tokens;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_grouped_expand;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_grouped_gemm;
-#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
-pub mod sm90_nvfp4_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_pack_weights;
 
 use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
 use crate::tile::group_schedule::{SILU_MUL_THREADS, TILE_WEIGHTS};
 use crate::tile::grouped::{GroupedGeometry, GroupedSmemMap};
-use crate::tile::packed_sm90::PACK_THREADS;
+use crate::tile::packed_sm90::{PACK_THREADS, STAGE_K};
 use crate::tile::rearrange::REARRANGE_THREADS;
-use crate::tile::sm90::{
-    EXPAND_K, EXPAND_ROW_THREADS, EXPAND_THREADS, STAGE_K, Sm90Geometry, Sm90SmemMap,
-};
-use crate::tile::sm90_few::{FEW_ALL_WARPS, FewGeometry, FewSmemMap};
+use crate::tile::sm90::{EXPAND_K, EXPAND_ROW_THREADS, Sm90Geometry, Sm90SmemMap};
 use crate::tile::sm90_grouped::{
     GROUPED_EXPAND_THREADS, GroupedSm90Geometry, GroupedSm90SmemMap, TILE_ROWS,
 };
@@ -157,23 +150,20 @@ pub const SM90_FLAG_BF16_OUTPUT: u32 = 1;
 /// Flag of the sm_90 kernels: A is 16-bit, of the type that the kernel multiplies, and has no scales.
 pub const SM90_FLAG_A16: u32 = 2;
 
-/// The kernel that lays A out for the sm_90 dual GEMM. It has no tile of C.
-pub const SM90_EXPAND_TOKENS: KernelDecl = KernelDecl {
-    name: "nvfp4_dual_gemm_sm90_expand_tokens",
-    arch: "sm_90a",
-    block: [EXPAND_THREADS, 1, 1],
-    cluster: [1, 1, 1],
-    dynamic_shared: 0,
-    tile_m: 0,
-    tile_n: 0,
-    tile_k: STAGE_K,
-    stages: 0,
-    output: None,
-};
-
 /// A kernel that only moves and decodes, without shared memory or a tile of C.
 const fn mover(name: &'static str, threads: u32, tile_k: u32) -> KernelDecl {
-    KernelDecl { name, block: [threads, 1, 1], tile_k, ..SM90_EXPAND_TOKENS }
+    KernelDecl {
+        name,
+        arch: "sm_90a",
+        block: [threads, 1, 1],
+        cluster: [1, 1, 1],
+        dynamic_shared: 0,
+        tile_m: 0,
+        tile_n: 0,
+        tile_k,
+        stages: 0,
+        output: None,
+    }
 }
 
 /// The kernel that makes f16 of NVFP4 activations for the sm_90 dual GEMM.
@@ -212,25 +202,8 @@ pub const SM90_GROUPED: [KernelDecl; 4] = [
 pub const SM90_GROUPED_EXPAND: KernelDecl =
     mover("nvfp4_grouped_gemm_sm90_expand", GROUPED_EXPAND_THREADS, 0);
 
-const fn sm90_few(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
-    let geometry = FewGeometry::new(tokens, rows);
-    KernelDecl {
-        name,
-        arch: "sm_90a",
-        block: [32 * FEW_ALL_WARPS, 1, 1],
-        // The launch chooses.
-        cluster: [1, 1, 1],
-        dynamic_shared: FewSmemMap::new(geometry).dynamic_bytes(),
-        tile_m: tokens,
-        tile_n: rows,
-        tile_k: STAGE_K,
-        stages: geometry.stages,
-        output: None,
-    }
-}
-
-const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
-    let geometry = Sm90Geometry::new(tokens);
+const fn sm90(name: &'static str, tokens: u32, rows: u32) -> KernelDecl {
+    let geometry = Sm90Geometry::new(tokens, rows);
     KernelDecl {
         name,
         arch: "sm_90a",
@@ -239,7 +212,7 @@ const fn sm90(name: &'static str, tokens: u32) -> KernelDecl {
         cluster: [1, 1, 1],
         dynamic_shared: Sm90SmemMap::new(geometry).dynamic_bytes(),
         tile_m: tokens,
-        tile_n: geometry.rows,
+        tile_n: rows,
         tile_k: STAGE_K,
         stages: geometry.weight_stages,
         output: None,
@@ -262,18 +235,20 @@ pub const KERNELS: &[KernelDecl] = &[
     GROUPED_DUAL_GEMM[3],
     SILU_MUL,
     REARRANGE,
-    sm90_few("nvfp4_dual_gemm_sm90_8x32_f16", 8, 32),
-    sm90_few("nvfp4_dual_gemm_sm90_16x32_f16", 16, 32),
-    sm90_few("nvfp4_dual_gemm_sm90_16x64_f16", 16, 64),
-    sm90_few("nvfp4_dual_gemm_sm90_32x64_f16", 32, 64),
-    sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64),
-    sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128),
-    sm90_few("nvfp4_dual_gemm_sm90_8x32_bf16", 8, 32),
-    sm90_few("nvfp4_dual_gemm_sm90_16x32_bf16", 16, 32),
-    sm90_few("nvfp4_dual_gemm_sm90_16x64_bf16", 16, 64),
-    sm90_few("nvfp4_dual_gemm_sm90_32x64_bf16", 32, 64),
-    sm90("nvfp4_dual_gemm_sm90_64x64_bf16", 64),
-    sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128),
+    sm90("nvfp4_dual_gemm_sm90_8x32_f16", 8, 32),
+    sm90("nvfp4_dual_gemm_sm90_16x32_f16", 16, 32),
+    sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16, 64),
+    sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32, 64),
+    sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64, 64),
+    sm90("nvfp4_dual_gemm_sm90_128x64_f16", 128, 64),
+    sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128, 128),
+    sm90("nvfp4_dual_gemm_sm90_8x32_bf16", 8, 32),
+    sm90("nvfp4_dual_gemm_sm90_16x32_bf16", 16, 32),
+    sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16, 64),
+    sm90("nvfp4_dual_gemm_sm90_32x64_bf16", 32, 64),
+    sm90("nvfp4_dual_gemm_sm90_64x64_bf16", 64, 64),
+    sm90("nvfp4_dual_gemm_sm90_128x64_bf16", 128, 64),
+    sm90("nvfp4_dual_gemm_sm90_128x128_bf16", 128, 128),
     SM90_GROUPED[0],
     SM90_GROUPED[1],
     SM90_GROUPED[2],
@@ -281,7 +256,6 @@ pub const KERNELS: &[KernelDecl] = &[
     SM90_GROUPED_EXPAND,
     SM90_SILU_MUL,
     SM90_REARRANGE,
-    SM90_EXPAND_TOKENS,
     SM90_EXPAND,
     SM90_PACK_WEIGHTS,
 ];

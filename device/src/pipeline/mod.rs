@@ -6,3 +6,5 @@ pub mod barriers;
 pub mod group_walk;
 pub mod ring;
 pub mod roles;
+#[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
+pub mod sm90_mainloop;

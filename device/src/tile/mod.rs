@@ -7,7 +7,6 @@ pub mod packed_sm90;
 pub mod rearrange;
 pub mod scale_layout;
 pub mod sm90;
-pub mod sm90_few;
 pub mod sm90_grouped;
 pub mod smem_map;
 pub mod tmem_map;

@@ -1,10 +1,12 @@
 //! The order in which sm_90 keeps the weights: made once by `sm90_pack_weights`, read by the kernels.
 //!
 //! ```text
-//! packed weights  [L][⌈N/128⌉·4 chunks of 32 rows][⌈K/256⌉ stages] of one chunk
+//! packed weights  [L][⌈N/128⌉ blocks][⌈K/256⌉ stages][4 chunks of 32 rows] of one chunk
 //! chunk           codes  [B1, B2][2 pieces of 16 rows][4 quarters of 64 along K][32 lanes][4 words]
 //!                 scales [B1, B2][2 pieces of 16 rows][4 quarters of 64 along K][8 row pairs][8 bytes]
 //! ```
+//!
+//! So what a tile of 32, 64 or 128 rows wants of a stage is one piece of memory, and one copy.
 //!
 //! A word is a lane's A fragment of one 16 × 16 MMA, the four words of a lane are four such steps along
 //! K: one 16-byte load of a lane feeds four MMAs, and a warp's load is 512 neighbouring bytes. With lane
@@ -54,6 +56,8 @@ pub const SCALES_OF_B2: u32 = PIECES * QUARTERS * SCALE_BYTES;
 pub const CHUNK_BYTES: u32 = SCALES + 2 * SCALES_OF_B2;
 /// Rows that the packed weights are padded to a multiple of: the tallest tile.
 pub const PADDED_ROWS: u32 = 128;
+/// Chunks of that many rows.
+pub const BLOCK_CHUNKS: u32 = PADDED_ROWS / CHUNK_ROWS;
 /// Threads of the packing kernel: a warp for each 16 rows × 64 elements of a chunk.
 pub const PACK_THREADS: u32 = 32 * 2 * PIECES * QUARTERS;
 
@@ -69,14 +73,18 @@ pub const fn scales_at(piece: u32, quarter: u32) -> u32 {
 
 /// Chunks along N.
 pub const fn chunks_along_n(n: u32) -> u32 {
-    n.div_ceil(PADDED_ROWS) * (PADDED_ROWS / CHUNK_ROWS)
+    n.div_ceil(PADDED_ROWS) * BLOCK_CHUNKS
 }
 
 /// Byte offset of a chunk of batch `batch`.
 pub const fn chunk_offset(n: u32, k: u32, batch: u32, chunk: u32, stage: u32) -> u64 {
-    let row = batch as u64 * chunks_along_n(n) as u64 + chunk as u64;
-    (row * k.div_ceil(STAGE_K) as u64 + stage as u64) * CHUNK_BYTES as u64
+    let block = batch as u64 * n.div_ceil(PADDED_ROWS) as u64 + (chunk / BLOCK_CHUNKS) as u64;
+    let stage = block * k.div_ceil(STAGE_K) as u64 + stage as u64;
+    (stage * BLOCK_CHUNKS as u64 + (chunk % BLOCK_CHUNKS) as u64) * CHUNK_BYTES as u64
 }
+
+/// Bytes from a chunk's stage to its next.
+pub const STAGE_PITCH: u32 = BLOCK_CHUNKS * CHUNK_BYTES;
 
 /// Bytes of all packed weights of `batches` batches.
 pub const fn packed_bytes(n: u32, k: u32, batches: u32) -> u64 {
@@ -97,5 +105,10 @@ mod tests {
     fn edges_are_padded() {
         assert_eq!(packed_bytes(8, 32, 3), 3 * 4 * CHUNK_BYTES as u64);
         assert_eq!(chunk_offset(136, 544, 1, 0, 0), 8 * 3 * CHUNK_BYTES as u64);
+        assert_eq!(chunk_offset(136, 544, 0, 5, 1), (4 * (3 + 1) + 1) * CHUNK_BYTES as u64);
+        assert_eq!(
+            chunk_offset(136, 544, 0, 5, 2),
+            chunk_offset(136, 544, 0, 5, 1) + STAGE_PITCH as u64
+        );
     }
 }

@@ -1,78 +1,137 @@
 //! Block sizes and shared memory of the sm_90 kernels.
 //!
-//! Weights lie along the MMA's M, tokens along its N ("swap A/B"): a CTA multiplies 64 or 128 rows
-//! of B1 and the same rows of B2 with `tokens` rows of A. The weights are decoded in registers; the
-//! tokens are decoded once per CTA, into shared memory.
+//! Weights lie along the MMA's M, tokens along its N ("swap A/B"). A warpgroup's 64 rows are a chunk of
+//! the [packed weights](super::packed_sm90): 32 rows of B1, and the same of B2. Four warpgroups multiply:
+//! a tile of 128 rows has four chunks, one for each; one of 64 rows has two, and one of 32 rows one, and
+//! the warpgroups that share a chunk share the K of every stage.
 
-use super::geometry::{MAX_DYNAMIC_SHARED, SCALE_ATOM_BYTES};
+use super::geometry::MAX_DYNAMIC_SHARED;
+use super::packed_sm90::{CHUNK_BYTES, CHUNK_ROWS, QUARTER_K, QUARTERS, STAGE_K};
 use super::smem_map::SMEM_ALIGN;
 
-/// K elements per stage: 256 e2m1 values are 128 bytes, one row of the 128B swizzle.
-pub const STAGE_K: u32 = 256;
-/// K elements per `wgmma` of 16-bit operands.
-pub const WGMMA_K: u32 = 16;
-/// Scale atoms along K in one stage.
-pub const ATOMS_PER_STAGE: u32 = STAGE_K / 64;
-/// K positions in one row of a token tile: 64 16-bit values fill the 128B swizzle.
-pub const SUBTILE_K: u32 = 64;
-/// Rows that one consumer warpgroup has, of both weights: the MMA's M.
-pub const WARPGROUP_ROWS: u32 = 64;
-/// The most threads of the kernel that lays A out: 8 for each token of a tile.
-pub const EXPAND_THREADS: u32 = 8 * 128;
 /// Threads of the kernel that expands NVFP4 activations.
 pub const EXPAND_ROW_THREADS: u32 = 128;
 /// K elements that one CTA of it has.
 pub const EXPAND_K: u32 = 16 * EXPAND_ROW_THREADS;
 /// Warpgroups that multiply.
-pub const CONSUMER_WARPGROUPS: u32 = 2;
+pub const WARPGROUPS: u32 = 4;
+/// Their warps.
+pub const CONSUMER_WARPS: u32 = 4 * WARPGROUPS;
+/// Their threads.
+pub const CONSUMERS: u32 = 32 * CONSUMER_WARPS;
+/// Registers of a thread that multiplies 128 tokens: its sums are 64 of them.
+pub const CONSUMER_REGISTERS: u32 = 112;
+/// Registers of the other threads then: what is left of an even share, 96, for five warpgroups.
+pub const PRODUCER_REGISTERS: u32 = 32;
+/// Most tokens that go through the exchange at a time, where the rings stay in use.
+const EXCHANGE_TOKENS: u32 = 32;
 
 /// Sizes that follow from the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sm90Geometry {
-    /// Rows of A, and of C, per CTA: the MMA's N.
+    /// Rows of A, and of C, per tile: the MMA's N.
     pub tokens: u32,
-    /// Rows of B1, and of B2, per CTA: C columns.
+    /// Rows of B1, and of B2, per tile: C columns.
     pub rows: u32,
-    /// Depth of the ring of weight tiles.
+    /// Depth of the ring of weights.
     pub weight_stages: u32,
-    /// Depth of the ring of decoded token tiles.
+    /// Depth of the ring of tokens.
     pub token_stages: u32,
+    /// Quarters of 64 K elements in a stage of tokens.
+    pub token_quarters: u32,
+    /// Stages of weights on their way at once.
+    pub in_flight: u32,
 }
 
 impl Sm90Geometry {
-    /// The geometry for `tokens` rows of A, with as many stages as shared memory holds.
+    /// The geometry of a tile, with rings as deep as shared memory allows.
     ///
-    /// Up to 64 tokens: tiles of 64 rows, of which there are twice as many. More: 128 rows, for which
-    /// the tokens are read once.
+    /// A stage of tokens has at most 32 KB. More than 37 to 46 KB of weights on their way gain nothing
+    /// where the memory's bandwidth is the limit, and delay the loads of everyone else.
     ///
     /// # Panics
-    /// At compile time, for a number of tokens that no kernel is written for.
-    pub const fn new(tokens: u32) -> Self {
-        let (rows, weight_stages, token_stages) = match tokens {
-            8 => (64, 9, 6),
-            16 => (64, 8, 6),
-            32 => (64, 7, 4),
-            64 => (64, 5, 3),
-            128 => (128, 2, 2),
-            _ => panic!("sm_90 dual GEMM tiles have 8, 16, 32, 64 or 128 tokens"),
+    /// At compile time, for a tile that no kernel is written for.
+    pub const fn new(tokens: u32, rows: u32) -> Self {
+        let (weight_stages, token_stages, token_quarters, in_flight) = match (tokens, rows) {
+            (8, 32) => (12, 12, 4, 5),
+            (16, 32) => (11, 11, 4, 5),
+            (16, 64) => (6, 8, 4, 3),
+            (32, 64) => (5, 5, 4, 3),
+            (64, 64) => (5, 3, 4, 5),
+            (128, 64) => (3, 4, 2, 3),
+            (128, 128) => (2, 7, 1, 2),
+            _ => panic!("no sm_90 kernel has this tile"),
         };
-        Sm90Geometry { tokens, rows, weight_stages, token_stages }
+        Sm90Geometry { tokens, rows, weight_stages, token_stages, token_quarters, in_flight }
     }
 
-    /// True if the consumers need more registers than an even share: the producer then is a whole
-    /// warpgroup, of which one warp works, because registers change hands by warpgroups.
+    /// Whether the warps that multiply take registers over from the others: warpgroups do that, so two
+    /// idle warps then stand beside the two that ask for copies.
     pub const fn moves_registers(self) -> bool {
         self.tokens == 128
     }
 
-    /// Threads per CTA.
+    /// Threads of a CTA.
     pub const fn threads(self) -> u32 {
-        CONSUMER_WARPGROUPS * 128 + if self.moves_registers() { 128 } else { 32 }
+        CONSUMERS + 32 * if self.moves_registers() { 4 } else { 2 }
     }
 
-    /// Parts of a stage's K that different warpgroups multiply: 2 where all have the same rows.
+    /// Chunks of 32 rows.
+    pub const fn chunks(self) -> u32 {
+        self.rows / CHUNK_ROWS
+    }
+
+    /// Warpgroups that share a chunk, and so parts of K with sums of their own.
     pub const fn parts(self) -> u32 {
-        CONSUMER_WARPGROUPS / (self.rows / WARPGROUP_ROWS)
+        WARPGROUPS / self.chunks()
+    }
+
+    /// Quarters of a stage that a warpgroup multiplies.
+    pub const fn part_quarters(self) -> u32 {
+        QUARTERS / self.parts()
+    }
+
+    /// Stages of tokens in one of weights.
+    pub const fn tokens_per_stage(self) -> u32 {
+        QUARTERS / self.token_quarters
+    }
+
+    /// Stages of tokens that a warpgroup reads, of those in one of weights.
+    pub const fn part_token_stages(self) -> u32 {
+        if self.part_quarters() >= self.token_quarters {
+            self.part_quarters() / self.token_quarters
+        } else {
+            1
+        }
+    }
+
+    /// Warps that read a stage of tokens.
+    pub const fn token_readers(self) -> u32 {
+        if self.part_quarters() >= self.token_quarters {
+            CONSUMER_WARPS / self.parts()
+        } else {
+            CONSUMER_WARPS
+        }
+    }
+
+    /// Bytes of a stage of weights.
+    pub const fn weight_bytes(self) -> u32 {
+        self.chunks() * CHUNK_BYTES
+    }
+
+    /// Bytes of 64 K elements of all tokens: rows of 128 bytes.
+    pub const fn quarter_bytes(self) -> u32 {
+        self.tokens * QUARTER_K * 2
+    }
+
+    /// Bytes of a stage of tokens.
+    pub const fn token_bytes(self) -> u32 {
+        self.token_quarters * self.quarter_bytes()
+    }
+
+    /// Tokens that go through the exchange at a time.
+    pub const fn exchange_tokens(self) -> u32 {
+        if self.tokens < EXCHANGE_TOKENS { self.tokens } else { EXCHANGE_TOKENS }
     }
 
     /// f32 words from one token to the next in the exchange of accumulators: the rows, and 4 words
@@ -81,57 +140,29 @@ impl Sm90Geometry {
         self.rows + 4
     }
 
-    /// Bytes of B1's (and of B2's) tile in one stage.
-    pub const fn weight_bytes(self) -> u32 {
-        self.rows * STAGE_K / 2
-    }
-
-    /// Bytes of B1's (and of B2's) scales in one full stage.
-    pub const fn scale_bytes(self) -> u32 {
-        ATOMS_PER_STAGE * SCALE_ATOM_BYTES
-    }
-
-    /// Bytes of one stage of weights.
-    pub const fn weight_stage_bytes(self) -> u32 {
-        2 * (self.weight_bytes() + self.scale_bytes())
-    }
-
-    /// Bytes of 64 K positions of all tokens, 16 bits each.
-    pub const fn subtile_bytes(self) -> u32 {
-        self.tokens * SUBTILE_K * 2
-    }
-
-    /// Bytes of one stage of decoded tokens.
-    pub const fn token_stage_bytes(self) -> u32 {
-        self.tokens * STAGE_K * 2
-    }
-
-    /// Bytes of one product's accumulators, of one part, in the exchange.
-    pub const fn exchange_bytes(self) -> u32 {
-        self.tokens * self.exchange_pitch() * 4
+    /// Bytes of one product's sums of `tokens` tokens, of one part, in the exchange.
+    pub const fn exchange_bytes(self, tokens: u32) -> u32 {
+        tokens * self.exchange_pitch() * 4
     }
 }
 
-/// Where everything lies, in bytes from the aligned base. The exchange of accumulators reuses the
-/// rings from offset 0 on: for each part gate, then up.
+/// Where everything lies, in bytes from the aligned base: the ring of tokens, the ring of weights, the
+/// exchange, the barriers. Where a cluster sums over its CTAs, the exchange has all tokens at once and
+/// begins at the base: nobody needs the rings any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sm90SmemMap {
-    /// B1's tile within a stage of weights.
-    pub b1: u32,
-    /// B2's tile within a stage of weights.
-    pub b2: u32,
-    /// B1's scale atoms within a stage of weights.
-    pub sfb1: u32,
-    /// B2's scale atoms within a stage of weights.
-    pub sfb2: u32,
-    /// First stage of decoded tokens.
-    pub tokens: u32,
-    /// The `weights_arrived` barriers, one a weight stage.
+    /// First stage of weights.
+    pub weights: u32,
+    /// The exchange.
+    pub exchange: u32,
+    /// The `weights_arrived` barriers, one a stage of weights.
     pub weights_arrived: u32,
-    /// The `tokens_ready` barriers, one a token stage.
-    pub tokens_ready: u32,
-    /// The `stage_free` barriers, one a token stage.
-    pub stage_free: u32,
+    /// The `weights_free` barriers.
+    pub weights_free: u32,
+    /// The `tokens_arrived` barriers, one a stage of tokens.
+    pub tokens_arrived: u32,
+    /// The `tokens_free` barriers.
+    pub tokens_free: u32,
     /// Bytes from the aligned base to the end.
     pub total: u32,
 }
@@ -142,27 +173,83 @@ impl Sm90SmemMap {
     /// # Panics
     /// At compile time, if the map does not fit or a swizzled tile would not be aligned.
     pub const fn new(g: Sm90Geometry) -> Self {
-        let b1 = 0;
-        let b2 = b1 + g.weight_bytes();
-        let sfb1 = b2 + g.weight_bytes();
-        let sfb2 = sfb1 + g.scale_bytes();
-        let tokens = g.weight_stage_bytes() * g.weight_stages;
-        let rings = tokens + g.token_stage_bytes() * g.token_stages;
-        let weights_arrived = rings;
-        let tokens_ready = weights_arrived + 8 * g.weight_stages;
-        let stage_free = tokens_ready + 8 * g.token_stages;
-        let total = stage_free + 8 * g.token_stages;
-        assert!(b2.is_multiple_of(SMEM_ALIGN) && tokens.is_multiple_of(SMEM_ALIGN));
-        assert!(g.weight_stage_bytes().is_multiple_of(SMEM_ALIGN));
-        assert!(g.subtile_bytes().is_multiple_of(SMEM_ALIGN));
-        assert!(g.parts() * 2 * g.exchange_bytes() <= rings);
-        assert!(g.token_stages <= g.weight_stages);
+        let weights = g.token_bytes() * g.token_stages;
+        let exchange = weights + g.weight_bytes() * g.weight_stages;
+        let weights_arrived = exchange + g.parts() * 2 * g.exchange_bytes(g.exchange_tokens());
+        let weights_free = weights_arrived + 8 * g.weight_stages;
+        let tokens_arrived = weights_free + 8 * g.weight_stages;
+        let tokens_free = tokens_arrived + 8 * g.token_stages;
+        let total = tokens_free + 8 * g.token_stages;
+        assert!(g.quarter_bytes().is_multiple_of(SMEM_ALIGN) && STAGE_K == QUARTERS * QUARTER_K);
+        assert!(g.parts() * 2 * g.exchange_bytes(g.tokens) <= weights_arrived);
+        assert!(g.in_flight <= g.weight_stages);
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
-        Sm90SmemMap { b1, b2, sfb1, sfb2, tokens, weights_arrived, tokens_ready, stage_free, total }
+        Sm90SmemMap {
+            weights,
+            exchange,
+            weights_arrived,
+            weights_free,
+            tokens_arrived,
+            tokens_free,
+            total,
+        }
     }
 
     /// Bytes of dynamic shared memory to launch with, the slack for aligning included.
     pub const fn dynamic_bytes(self) -> u32 {
         self.total + SMEM_ALIGN
+    }
+}
+
+/// Tiles of the tokens that follow each other in the order of the tiles of one product, before the next
+/// columns: their tokens and those columns' weights stay in L2.
+const PANEL_TILES: u32 = 8;
+
+/// Where a tile of a product lies: row tile, column tile, batch.
+///
+/// `index` counts tiles, of which there are `row_tiles` × `column_tiles` in each batch.
+pub const fn tile_at(index: u32, row_tiles: u32, column_tiles: u32) -> [u32; 3] {
+    let tiles = positive(row_tiles * column_tiles);
+    let batch = index / tiles;
+    let index = index % tiles;
+    let panel = index / positive(PANEL_TILES * column_tiles) * PANEL_TILES;
+    let left = row_tiles - panel;
+    let height = positive(if left < PANEL_TILES { left } else { PANEL_TILES });
+    let index = index - panel * column_tiles;
+    [panel + index % height, index / height, batch]
+}
+
+/// A divisor that is never 0, which the compiler does not know: it would keep a branch for that.
+const fn positive(divisor: u32) -> u32 {
+    if divisor == 0 { 1 } else { divisor }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_fits() {
+        for (tokens, rows) in
+            [(8, 32), (16, 32), (16, 64), (32, 64), (64, 64), (128, 64), (128, 128)]
+        {
+            let geometry = Sm90Geometry::new(tokens, rows);
+            assert!(Sm90SmemMap::new(geometry).dynamic_bytes() <= MAX_DYNAMIC_SHARED);
+            assert_eq!(geometry.chunks() * geometry.parts(), WARPGROUPS);
+        }
+    }
+
+    #[test]
+    fn every_tile_comes_once() {
+        let mut seen = vec![];
+        for index in 0..19 * 3 * 2 {
+            let [row, column, batch] = tile_at(index, 19, 3);
+            assert!(row < 19 && column < 3 && batch < 2);
+            seen.push([batch, column, row]);
+        }
+        assert_eq!([tile_at(7, 19, 3), tile_at(8, 19, 3)], [[7, 0, 0], [0, 1, 0]]);
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 19 * 3 * 2);
     }
 }

@@ -3,14 +3,12 @@
 //! The estimate ranks candidates by cycles; its constants were fitted to measurements on an H200
 //! (see docs/hopper.md).
 
-use nvfp4_dual_gemm_device::kernels::{
-    KERNELS, KernelDecl, SM90_EXPAND, SM90_EXPAND_TOKENS, SM90_PACK_WEIGHTS,
-};
-use nvfp4_dual_gemm_device::tile::packed_sm90::{chunks_along_n, packed_bytes};
-use nvfp4_dual_gemm_device::tile::sm90::{EXPAND_K, STAGE_K};
+use nvfp4_dual_gemm_device::kernels::{KERNELS, KernelDecl, SM90_EXPAND, SM90_PACK_WEIGHTS};
+use nvfp4_dual_gemm_device::tile::packed_sm90::{STAGE_K, chunks_along_n, packed_bytes};
+use nvfp4_dual_gemm_device::tile::sm90::{EXPAND_K, Sm90Geometry};
 
 use super::sm100::{Estimate, MAX_GRID};
-use super::tensor_map::{Operand, TensorMapSpec};
+use super::tensor_map::TensorMapSpec;
 use super::{Before, Plan};
 use crate::error::{Error, Result};
 use crate::problem::{ActivationType, Problem};
@@ -24,22 +22,31 @@ pub const H200_SMS: u32 = 132;
 /// CTAs of a cluster that any device with clusters can run together.
 pub const MAX_SPLIT: u32 = 8;
 
-/// From the start of a CTA to its first MMA, and from its last to the end.
-const FIXED_CYCLES: u64 = 6_000;
-/// Decoding a thread's share of one 64 × 16 piece of weights.
-const DECODE_CYCLES: u64 = 30;
-/// Tensor-core cycles of a 64 × 128 × 16 MMA, which hide some of the decoding.
-const MMA_CYCLES_PER_128_TOKENS: u64 = 50;
-/// A row's stage of both weights in the kernels for few tokens: decoding; with 32 tokens the MMAs.
-const FEW_CYCLES_PER_ROW: u64 = 8;
-const FEW_CYCLES_PER_ROW_OF_32: u64 = 12;
-/// Cycles that each of 132 SMs needs for a row's stage of weights at the memory's bandwidth.
-const LOAD_CYCLES_PER_ROW: u64 = 15;
-/// Exchange and epilogue, per token of the tile.
-const EPILOGUE_CYCLES_PER_TOKEN: u64 = 24;
+/// From the start of a kernel to its first MMA, and from its last to the end.
+const FIXED_CYCLES: u64 = 5_000;
+/// Summing over the CTAs of a cluster.
+const CLUSTER_CYCLES: u64 = 1_500;
+/// Exchange and epilogue of 16 elements of C.
+const EPILOGUE_CYCLES_PER_16: u64 = 4;
+/// Bytes that shared memory receives in 16 cycles.
+const INGRESS_BYTES_PER_16_CYCLES: u64 = 16 * 36;
+/// Bytes of weights that the memory has for an SM in 16 cycles, where all ask.
+const MEMORY_BYTES_PER_16_CYCLES: u64 = 16 * 16;
+
+/// Decoding 32 rows of both weights of a stage, and multiplying them: cycles of an SM.
+fn chunk_cycles(tokens: u32) -> u64 {
+    match tokens {
+        ..=8 => 480,
+        ..=16 => 510,
+        ..=32 => 570,
+        ..=64 => 740,
+        _ => 1_120,
+    }
+}
 
 /// Tiles that there are kernels for: tokens, and columns of C.
-pub const TILES: [[u32; 2]; 6] = [[8, 32], [16, 32], [16, 64], [32, 64], [64, 64], [128, 128]];
+pub const TILES: [[u32; 2]; 7] =
+    [[8, 32], [16, 32], [16, 64], [32, 64], [64, 64], [128, 64], [128, 128]];
 
 fn kernel(problem: &Problem, [tokens, rows]: [u32; 2]) -> Result<&'static KernelDecl> {
     let half = match problem.activations {
@@ -119,58 +126,37 @@ fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result
         });
     }
     let Problem { m, n, k, l, activations, .. } = *problem;
-    let tokens = tile[0];
-    let expanded = activations == ActivationType::Nvfp4;
-    let packed = tokens <= 32;
-    let tensor_maps = if packed {
-        vec![TensorMapSpec::sixteen_bit_a(k, m, l, tokens)]
-    } else {
-        [Operand::B1, Operand::B2]
-            .map(|operand| TensorMapSpec::e2m1_bytes(operand, k, n, l, kernel.tile_n))
-            .to_vec()
-    };
-    for map in &tensor_maps {
-        map.check()?;
-    }
-    let grid = grid(problem, kernel, split)?;
+    let [tokens, rows] = tile;
+    let quarters = Sm90Geometry::new(tokens, rows).token_quarters;
+    let map = TensorMapSpec::wide_sixteen_bit_a(k, m, l, tokens, quarters);
+    map.check()?;
+    let grid = grid(problem, kernel, split, sm_count)?;
+    let z = z_axis(l)?;
     // Each dimension is at most 2^31 − 1.
-    let pack = packed.then(|| Before {
+    let pack = Before {
         kernel: SM90_PACK_WEIGHTS.name,
-        grid: [k_tiles(problem), chunks_along_n(n as u32), grid[2]],
+        grid: [k_tiles(problem), chunks_along_n(n as u32), z],
         block: SM90_PACK_WEIGHTS.block,
         workspace: packed_bytes(n as u32, k as u32, l as u32) as usize,
-    });
-    let before = if packed {
-        expanded.then(|| Before {
-            kernel: SM90_EXPAND.name,
-            grid: [m as u32, (k as u32).div_ceil(EXPAND_K), grid[2]],
-            block: SM90_EXPAND.block,
-            workspace: 2 * l * m * k,
-        })
-    } else {
-        Some(Before {
-            kernel: SM90_EXPAND_TOKENS.name,
-            grid: [k_tiles(problem), grid[1], grid[2]],
-            block: [8 * tokens, 1, 1],
-            workspace: problem.m.div_ceil(tokens as usize)
-                * l
-                * (k_tiles(problem) * STAGE_K) as usize
-                * tokens as usize
-                * 2,
-        })
     };
+    let before = (activations == ActivationType::Nvfp4).then(|| Before {
+        kernel: SM90_EXPAND.name,
+        grid: [m as u32, (k as u32).div_ceil(EXPAND_K), z],
+        block: SM90_EXPAND.block,
+        workspace: 2 * l * m * k,
+    });
     Ok(Plan {
         problem: *problem,
         kernel: kernel.name,
         arch: kernel.arch,
         tile: [kernel.tile_m, kernel.tile_n, kernel.tile_k],
         stages: kernel.stages,
-        grid,
+        grid: [grid, 1, 1],
         block: kernel.block,
         cluster: [split, 1, 1],
         dynamic_shared: kernel.dynamic_shared,
-        tensor_maps,
-        pack,
+        tensor_maps: vec![map],
+        pack: Some(pack),
         before,
         sm_count,
         estimate: estimate(problem, tile, split, sm_count),
@@ -183,23 +169,32 @@ fn k_tiles(problem: &Problem) -> u32 {
     problem.k.div_ceil(STAGE_K as usize).min(u32::MAX as usize) as u32
 }
 
-/// Tiles along N times the CTAs of each, tiles along M, batches.
-fn grid(problem: &Problem, kernel: &KernelDecl, split: u32) -> Result<[u32; 3]> {
-    let counts = [
-        problem.n.div_ceil(kernel.tile_n as usize).saturating_mul(split as usize),
-        problem.m.div_ceil(kernel.tile_m as usize),
-        problem.l,
-    ];
-    let axes = ["x (tiles along N, times the split)", "y (tiles along M)", "z (batches)"];
-    let remedies = ["split N", "take wider tiles, or split M", "split the batch"];
-    for (i, &value) in counts.iter().enumerate() {
-        if value > MAX_GRID[i] {
-            let (axis, limit, remedy) = (axes[i], MAX_GRID[i], remedies[i]);
-            return Err(Error::Grid { axis, value, limit, remedy });
-        }
+/// CTAs: one cluster for each tile; where a tile is one CTA's, no more than there are SMs.
+fn grid(problem: &Problem, kernel: &KernelDecl, split: u32, sm_count: u32) -> Result<u32> {
+    let ctas = tiles(problem, [kernel.tile_m, kernel.tile_n]).saturating_mul(u64::from(split));
+    if ctas > MAX_GRID[0] as u64 {
+        let axis = "x (tiles along N and M and batches, times the split)";
+        let (value, limit) = (usize::try_from(ctas).unwrap_or(usize::MAX), MAX_GRID[0]);
+        return Err(Error::Grid { axis, value, limit, remedy: "split the batch, or M" });
     }
-    // Each is at most 2^31 − 1.
-    Ok(counts.map(|count| count as u32))
+    let ctas = ctas as u32;
+    Ok(if split == 1 { ctas.min(sm_count.max(1)) } else { ctas })
+}
+
+/// Batches, as the z axis of the kernels that pack and expand.
+fn z_axis(l: usize) -> Result<u32> {
+    let limit = MAX_GRID[2];
+    if l > limit {
+        let axis = "z (batches) of the packing kernel";
+        return Err(Error::Grid { axis, value: l, limit, remedy: "split the batch" });
+    }
+    Ok(l as u32)
+}
+
+fn tiles(problem: &Problem, [tokens, rows]: [u32; 2]) -> u64 {
+    let columns = problem.n.div_ceil(rows as usize) as u64;
+    let rows = problem.m.div_ceil(tokens as usize) as u64;
+    columns.saturating_mul(rows).saturating_mul(problem.l as u64)
 }
 
 /// Clusters of `split` CTAs that run at once, one CTA on an SM. A cluster stays within one part of
@@ -209,26 +204,28 @@ fn clusters_at_once(split: u32, sm_count: u32) -> u64 {
     (OF_132[split as usize - 1] * u64::from(sm_count) / u64::from(H200_SMS)).max(1)
 }
 
-fn estimate(problem: &Problem, [tokens, rows]: [u32; 2], split: u32, sm_count: u32) -> Estimate {
-    let tiles = problem.n.div_ceil(rows as usize) as u64
-        * problem.m.div_ceil(tokens as usize) as u64
-        * problem.l as u64;
+fn estimate(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Estimate {
+    let [tokens, rows] = tile;
+    let geometry = Sm90Geometry::new(tokens, rows);
+    let tiles = tiles(problem, tile);
     let at_once = clusters_at_once(split, sm_count);
     let waves = tiles.div_ceil(at_once);
     let stages = u64::from(k_tiles(problem).div_ceil(split));
-    let mmas = u64::from(rows / 4);
-    let mma = match tokens {
-        ..=16 => FEW_CYCLES_PER_ROW * u64::from(rows),
-        17..=32 => FEW_CYCLES_PER_ROW_OF_32 * u64::from(rows),
-        _ => mmas * (DECODE_CYCLES + u64::from(tokens) * MMA_CYCLES_PER_128_TOKENS / 128),
-    };
-    // Fewer busy SMs have more of the memory's bandwidth each.
+    let multiply = u64::from(geometry.chunks()) * chunk_cycles(tokens);
+    let weights = u64::from(geometry.weight_bytes());
+    let tokens_bytes = u64::from(geometry.tokens_per_stage() * geometry.token_bytes());
+    let ingress = 16 * (weights + tokens_bytes) / INGRESS_BYTES_PER_16_CYCLES;
+    // Fewer busy SMs have more of the memory's bandwidth each; row tiles of the same columns share it.
     let busy = tiles.min(at_once) * u64::from(split);
-    let load = LOAD_CYCLES_PER_ROW * u64::from(rows) * busy / u64::from(sm_count);
-    let exchange = u64::from(tokens) * EPILOGUE_CYCLES_PER_TOKEN * u64::from(split.min(2));
-    let cta = FIXED_CYCLES + stages * mma.max(load) + exchange;
+    let row_tiles = (problem.m as u64).div_ceil(u64::from(tokens)).min(busy).max(1);
+    let memory =
+        16 * weights * busy / (MEMORY_BYTES_PER_16_CYCLES * u64::from(sm_count) * row_tiles);
+    let epilogue = u64::from(tokens * rows) * EPILOGUE_CYCLES_PER_16 / 16;
+    let tile = stages * multiply.max(ingress).max(memory) + epilogue / u64::from(split);
+    let cluster = if split > 1 { CLUSTER_CYCLES } else { 0 };
     let ctas = tiles * u64::from(split);
-    Estimate { tile_m: tokens, tile_n: rows, split, ctas, waves, cycles: waves * cta }
+    let cycles = FIXED_CYCLES + waves * (tile + cluster);
+    Estimate { tile_m: tokens, tile_n: rows, split, ctas, waves, cycles }
 }
 
 #[cfg(test)]

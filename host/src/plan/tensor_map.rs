@@ -163,9 +163,9 @@ pub struct TensorMapSpec {
     pub operand: Operand,
     /// Its element type.
     pub element: ElementType,
-    /// Sizes in elements, innermost first: K, rows, batches.
+    /// Sizes in elements, innermost first: K, rows, batches, unless the constructor says otherwise.
     pub dims: [u64; 3],
-    /// Bytes from one row to the next, and from one batch to the next.
+    /// Bytes from one to the next along the second and the third dimension.
     pub strides: [u64; 2],
     /// The box that one copy brings, in elements.
     pub box_dims: [u32; 3],
@@ -227,6 +227,28 @@ impl TensorMapSpec {
         Self::e2m1_bytes(Operand::A, 4 * k, rows, batches, box_rows)
     }
 
+    /// The same with boxes of `quarters` times 64 elements along K, where K is a multiple of 64: the
+    /// dimensions are then 64 elements, the rows of all batches, and the 64s along K, so that one copy
+    /// brings what several would. Where K is not, it is [`TensorMapSpec::sixteen_bit_a`].
+    pub fn wide_sixteen_bit_a(
+        k: usize,
+        rows: usize,
+        batches: usize,
+        box_rows: u32,
+        quarters: u32,
+    ) -> Self {
+        let map = Self::sixteen_bit_a(k, rows, batches, box_rows);
+        if !k.is_multiple_of(64) {
+            return map;
+        }
+        TensorMapSpec {
+            dims: [128, (rows as u64).saturating_mul(batches as u64), k as u64 / 64],
+            strides: [2 * k as u64, 128],
+            box_dims: [128, box_rows, quarters],
+            ..map
+        }
+    }
+
     /// Bytes that one box brings to shared memory, and adds to the barrier's count, also where it
     /// hangs over the tensor's edge.
     pub fn box_bytes(&self) -> u64 {
@@ -253,14 +275,20 @@ impl TensorMapSpec {
         let whole_bytes = (self.dims[0] * bits).is_multiple_of(8);
         require(whole_bytes, "dims[0]".into(), self.dims[0], rule)?;
 
-        let mut inner = self.dims[0] * bits / 8;
         for (i, &stride) in self.strides.iter().enumerate() {
             let field = || format!("strides[{i}]");
             let rule = "a multiple of 16 bytes";
             require(stride.is_multiple_of(16), field(), stride, rule)?;
             require(stride < 1 << 40, field(), stride, "below 2^40 bytes")?;
+        }
+        // The outer dimensions may lie within each other in any order.
+        let mut order: Vec<usize> = (0..self.strides.len()).collect();
+        order.sort_by_key(|&i| (self.strides[i], self.dims[i + 1]));
+        let mut inner = self.dims[0] * bits / 8;
+        for i in order {
             let rule = "at least the bytes of the dimensions within it, or rows would overlap";
-            require(stride >= inner, field(), stride, rule)?;
+            let stride = self.strides[i];
+            require(stride >= inner, format!("strides[{i}]"), stride, rule)?;
             inner = stride.saturating_mul(self.dims[i + 1]);
         }
 
@@ -295,10 +323,11 @@ impl fmt::Display for TensorMapSpec {
         let [k, rows, batches] = self.dims;
         let [row, batch] = self.strides;
         let [box_k, box_rows, box_batches] = self.box_dims;
+        let names = if batch < row { " (64 of K × rows × 64s)" } else { " (K × rows × L)" };
         write!(
             f,
-            "{:<2} {}: {k} × {rows} × {batches} elements (K × rows × L), strides {row} and {batch} \
-             bytes, box {box_k} × {box_rows} × {box_batches} = {} bytes, swizzle {}, \
+            "{:<2} {}: {k} × {rows} × {batches} elements{names}, strides {row} and {batch} bytes, \
+             box {box_k} × {box_rows} × {box_batches} = {} bytes, swizzle {}, \
              L2 promotion {}, zeros outside",
             self.operand.name(),
             self.element.name(),
@@ -327,6 +356,17 @@ mod tests {
     }
 
     #[test]
+    fn a_map_that_brings_several_pieces_of_k() {
+        let map = TensorMapSpec::wide_sixteen_bit_a(7168, 300, 2, 64, 4);
+        map.check().unwrap();
+        assert_eq!((map.dims, map.strides), ([128, 600, 112], [14_336, 128]));
+        assert_eq!((map.box_dims, map.box_bytes()), ([128, 64, 4], 32_768));
+        TensorMapSpec::wide_sixteen_bit_a(64, 3, 1, 8, 4).check().unwrap();
+        let odd = TensorMapSpec::wide_sixteen_bit_a(96, 300, 2, 64, 4);
+        assert_eq!(odd, TensorMapSpec::sixteen_bit_a(96, 300, 2, 64));
+    }
+
+    #[test]
     fn tensors_smaller_than_a_box_are_legal() {
         TensorMapSpec::e2m1(Operand::A, 32, 1, 1, 128).check().unwrap();
     }
@@ -340,7 +380,7 @@ mod tests {
             (TensorMapSpec { dims: [33, 1, 1], ..map }, "dims[0] = 33"),
             (TensorMapSpec { strides: [3592, map.strides[1]], ..map }, "strides[0] = 3592"),
             (TensorMapSpec { strides: [16, map.strides[1]], ..map }, "strides[0] = 16"),
-            (TensorMapSpec { strides: [3584, 3584], ..map }, "strides[1] = 3584"),
+            (TensorMapSpec { strides: [3584, 3584], ..map }, "strides[0] = 3584"),
             (TensorMapSpec { strides: [3584, 1 << 40], ..map }, "strides[1] = 1099511627776"),
             (TensorMapSpec { box_dims: [256, 0, 1], ..map }, "box[1] = 0"),
             (TensorMapSpec { box_dims: [256, 257, 1], ..map }, "box[1] = 257"),
