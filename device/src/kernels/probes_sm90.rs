@@ -28,6 +28,7 @@ probes! {
     probe_prefetch_global_l2(at: u64) memory::prefetch_global_l2(at);
     probe_cp_async_bulk_prefetch_tensor_3d(map: u64, x: u32, y: u32, z: u32)
         tma::cp_async_bulk_prefetch_tensor_3d(map, [x, y, z]);
+    probe_opaque_b32(out: *mut u32, a: u32) keep(out, control::opaque_b32(a));
     probe_setmaxnreg_dec() control::setmaxnreg_dec::<40>();
     probe_setmaxnreg_inc() control::setmaxnreg_inc::<232>();
     probe_griddepcontrol_wait() control::griddepcontrol_wait();

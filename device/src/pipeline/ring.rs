@@ -40,6 +40,24 @@ impl<const STAGES: u32> RingPosition<STAGES> {
         self.phase ^ 1
     }
 
+    /// Goes a few stages on: no more than the ring has. Cheaper than [`RingPosition::advance_by`].
+    #[inline(always)]
+    pub const fn advance_within(&mut self, stages: u32) {
+        self.stage += stages;
+        if self.stage >= STAGES {
+            self.stage -= STAGES;
+            self.phase ^= 1;
+        }
+    }
+
+    /// Goes `stages` stages on.
+    #[inline(always)]
+    pub const fn advance_by(&mut self, stages: u32) {
+        let stage = self.stage + stages;
+        self.stage = stage % STAGES;
+        self.phase ^= stage / STAGES % 2;
+    }
+
     /// Goes to the next stage.
     #[inline(always)]
     pub const fn advance(&mut self) {
@@ -64,5 +82,20 @@ mod tests {
             position.advance();
         }
         assert_eq!(seen, [(0, 0, 1), (1, 0, 1), (2, 0, 1), (0, 1, 0), (1, 1, 0), (2, 1, 0)]);
+        for stages in 0..12 {
+            let (mut at_once, mut one_by_one) = (RingPosition::<3>::start(), RingPosition::start());
+            at_once.advance();
+            at_once.advance_by(stages);
+            for _ in 0..stages + 1 {
+                one_by_one.advance();
+            }
+            assert_eq!(at_once, one_by_one);
+            if stages <= 3 {
+                let mut within = RingPosition::<3>::start();
+                within.advance();
+                within.advance_within(stages);
+                assert_eq!(within, one_by_one);
+            }
+        }
     }
 }

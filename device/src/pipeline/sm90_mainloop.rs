@@ -10,8 +10,7 @@
 //!
 //! Weights are the MMA's A operand: a lane's word of the [packed weights](crate::tile::packed_sm90) is its
 //! fragment of one step along K, decoded in registers. Tokens are its B operand, 16-bit, K-major, with
-//! the 128B swizzle. A warpgroup multiplies a quarter of a stage at a time and then waits for its MMAs; the
-//! tensor core meanwhile has those of the other warpgroups.
+//! the 128B swizzle. A warpgroup decodes two steps along K while the two before are multiplied.
 //!
 //! The rings run on from tile to tile, so the next tile's operands come while this one is finished.
 //! Asking takes a thread's time, some hundred cycles for every copy: hence two threads that ask, and one
@@ -22,6 +21,7 @@ use crate::descriptor::smem_sm90::Sm90SmemDescriptor;
 use crate::pipeline::barriers::wait;
 use crate::pipeline::ring::RingPosition;
 use crate::ptx::SharedAddr;
+use crate::ptx::control::{opaque_b32, trap};
 use crate::ptx::mbarrier::{
     mbarrier_arrive, mbarrier_arrive_expect_tx, mbarrier_init, mbarrier_inval,
 };
@@ -40,8 +40,6 @@ use crate::tile::sm90::{CONSUMER_WARPS, Sm90Geometry, Sm90SmemMap};
 const STEP_BYTES: u32 = STEP_K * 2;
 /// Bytes of a row of tokens: 64 elements along K.
 const ROW_BYTES: u32 = QUARTER_K * 2;
-/// MMAs along K in a quarter of a stage.
-const STEPS: usize = (QUARTER_K / STEP_K) as usize;
 
 /// A CTA's rings, for tiles of `T` tokens and `R` rows of each weight; `REGS` is T / 2, a thread's sums,
 /// `WS` and `TS` are the depths of the rings.
@@ -85,8 +83,15 @@ pub struct TokenTile {
 pub struct Consumer<const WS: u32, const TS: u32> {
     weights: RingPosition<WS>,
     tokens: RingPosition<TS>,
+    /// The `tokens_free` barrier of the tokens that MMAs read, if any do.
+    read: SharedAddr,
+    reading: bool,
+    /// The tile's first.
+    tile_weights: RingPosition<WS>,
+    tile_tokens: RingPosition<TS>,
     lane: u32,
-    /// The first quarter of a stage that the warpgroup has.
+    /// The first stage of a tile that the warpgroup has, and its first quarter of a stage.
+    first_stage: u32,
     first_quarter: u32,
     /// Where the lane's words and scales of the first quarter lie in a stage of weights.
     codes: u32,
@@ -128,7 +133,7 @@ impl<const T: u32, const REGS: usize, const R: u32, const WS: u32, const TS: u32
         self.smem.offset(Self::SMEM.weights_arrived + 8 * stage)
     }
 
-    /// One arrival from each warp that multiplies.
+    /// One arrival from each warp that reads the stage.
     #[inline(always)]
     fn weights_free(self, stage: u32) -> SharedAddr {
         self.smem.offset(Self::SMEM.weights_free + 8 * stage)
@@ -156,7 +161,7 @@ impl<const T: u32, const REGS: usize, const R: u32, const WS: u32, const TS: u32
         unsafe {
             for stage in 0..WS {
                 mbarrier_init(self.weights_arrived(stage), 1);
-                mbarrier_init(self.weights_free(stage), CONSUMER_WARPS);
+                mbarrier_init(self.weights_free(stage), Self::GEOMETRY.weight_readers());
             }
             for stage in 0..TS {
                 mbarrier_init(self.tokens_arrived(stage), 1);
@@ -259,24 +264,29 @@ impl<const T: u32, const REGS: usize, const R: u32, const WS: u32, const TS: u32
         let (warpgroup, warp) = (warp / 4, warp % 4);
         let (chunk, part) =
             (warpgroup / Self::GEOMETRY.parts(), warpgroup % Self::GEOMETRY.parts());
-        let first_quarter = part * Self::GEOMETRY.part_quarters();
+        let (first_stage, first_quarter) = if Self::GEOMETRY.whole_stages() {
+            (part, 0)
+        } else {
+            (0, part * Self::GEOMETRY.part_quarters())
+        };
         let (product, piece) = (warp / PIECES, warp % PIECES);
+        let mut weights = RingPosition::start();
+        weights.advance_by(first_stage);
         let mut tokens = RingPosition::start();
-        // Stages of tokens that belong to the parts before.
-        let skipped = first_quarter / Self::GEOMETRY.token_quarters;
-        for _ in 0..skipped {
-            tokens.advance();
-        }
+        tokens.advance_by(first_stage + first_quarter / Self::GEOMETRY.token_quarters);
+        let chunk = chunk * CHUNK_BYTES;
         Consumer {
-            weights: RingPosition::start(),
+            weights,
             tokens,
+            read: self.tokens_free(0),
+            reading: false,
+            tile_weights: RingPosition::start(),
+            tile_tokens: RingPosition::start(),
             lane,
+            first_stage,
             first_quarter,
-            codes: chunk * CHUNK_BYTES
-                + product * CODES_OF_B2
-                + codes_at(piece, first_quarter)
-                + 16 * lane,
-            scales: chunk * CHUNK_BYTES
+            codes: chunk + product * CODES_OF_B2 + codes_at(piece, first_quarter) + 16 * lane,
+            scales: chunk
                 + product * SCALES_OF_B2
                 + scales_at(piece, first_quarter)
                 + 8 * (lane / 4),
@@ -290,56 +300,110 @@ impl<const T: u32, const REGS: usize, const R: u32, const WS: u32, const TS: u32
     /// All warps that multiply, converged, with the stages that the other two ask for.
     #[inline(always)]
     pub unsafe fn multiply(self, at: &mut Consumer<WS, TS>, stages: u32, d: &mut [f32; REGS]) {
-        let quarters = Self::GEOMETRY.part_quarters();
-        let in_token_stage = const {
-            let g = Sm90Geometry::new(T, R);
-            if g.part_quarters() < g.token_quarters { g.part_quarters() } else { g.token_quarters }
-        };
-        let skipped = const {
-            let g = Sm90Geometry::new(T, R);
-            g.tokens_per_stage() - g.part_token_stages()
-        };
+        let step = const { Sm90Geometry::new(T, R).stage_step() };
         // SAFETY: a stage is read between its arrival and the warp's at its `free` barrier; registers of
-        // an MMA are left alone until its group is complete.
+        // an MMA are left alone until its group is complete. Written out, not looped: where and when is
+        // then known in every quarter, and the integer units have little but decoding to do.
+        unsafe {
+            let mut stage = at.first_stage;
+            let mut words = self.first_words(at, stage < stages);
+            while stage < stages {
+                let more = stage + step < stages;
+                self.multiply_quarter::<0>(at, &mut words, more, d);
+                if Self::GEOMETRY.part_quarters() > 1 {
+                    self.multiply_quarter::<1>(at, &mut words, more, d);
+                }
+                if Self::GEOMETRY.part_quarters() > 2 {
+                    self.multiply_quarter::<2>(at, &mut words, more, d);
+                    self.multiply_quarter::<3>(at, &mut words, more, d);
+                }
+                stage += step;
+            }
+            wgmma_wait_group::<0>();
+            if at.reading {
+                self.arrive(at.lane, at.read);
+            }
+            self.end_tile(at, stages);
+        }
+    }
+
+    /// Multiplies a quarter of a stage: `words`, which then are the next quarter's, if the stage is not the
+    /// last or the quarter not the stage's last.
+    #[inline(always)]
+    unsafe fn multiply_quarter<const QUARTER: u32>(
+        self,
+        at: &mut Consumer<WS, TS>,
+        words: &mut Words,
+        more: bool,
+        d: &mut [f32; REGS],
+    ) {
+        let geometry = Self::GEOMETRY;
+        let first_of_tokens = QUARTER.is_multiple_of(geometry.part_token_quarters());
+        let last_of_tokens = (QUARTER + 1).is_multiple_of(geometry.part_token_quarters());
+        let last_of_stage = QUARTER + 1 == geometry.part_quarters();
+        let Words { codes: [w0, w1, w2, w3], scales: [s01, s23] } = *words;
+        // SAFETY: see `multiply`.
+        unsafe {
+            let fragments = self.fragments([w0, w1], s01);
+            if first_of_tokens {
+                wait(self.tokens_arrived(at.tokens.stage()), at.tokens.filled());
+            }
+            // Where parts share a stage of tokens, each has its own quarters of it.
+            let place = (at.first_quarter + QUARTER) % geometry.token_quarters;
+            let tokens = self.tokens(at.tokens.stage()).offset(place * geometry.quarter_bytes());
+            let b = Sm90SmemDescriptor::k_major_128b(tokens.0);
+            self.two_steps(d, fragments, b);
+            self.wait_for_steps_before();
+            if first_of_tokens {
+                // The MMAs of the tokens before are complete.
+                if QUARTER > 0 || at.reading {
+                    self.arrive(at.lane, at.read);
+                }
+                (at.reading, at.read) = (true, self.tokens_free(at.tokens.stage()));
+            }
+            let fragments = self.fragments([w2, w3], s23);
+            if last_of_stage {
+                self.arrive(at.lane, self.weights_free(at.weights.stage()));
+                at.weights.advance_within(geometry.stage_step());
+            }
+            self.two_steps(d, fragments, b.advance(2 * STEP_BYTES));
+            *words = if last_of_stage {
+                self.first_words(at, more)
+            } else {
+                self.words(at, QUARTER + 1)
+            };
+            self.wait_for_steps_before();
+            if last_of_tokens {
+                let skipped = geometry.stage_step() * geometry.tokens_per_stage()
+                    - geometry.part_token_stages();
+                at.tokens.advance_within(if last_of_stage { 1 + skipped } else { 1 });
+            }
+        }
+    }
+
+    /// Goes to the next tile.
+    #[inline(always)]
+    fn end_tile(self, at: &mut Consumer<WS, TS>, stages: u32) {
+        if Self::GEOMETRY.whole_stages() {
+            at.tile_weights.advance_by(stages);
+            at.tile_tokens.advance_by(stages);
+            (at.weights, at.tokens) = (at.tile_weights, at.tile_tokens);
+            at.weights.advance_by(at.first_stage);
+            at.tokens.advance_by(at.first_stage);
+        }
+        at.reading = false;
+    }
+
+    /// Loads a lane's words of the first quarter of a stage that the warpgroup has, if there is one.
+    #[inline(always)]
+    unsafe fn first_words(self, at: &Consumer<WS, TS>, exists: bool) -> Words {
+        if !exists {
+            return Words { codes: [0; 4], scales: [0; 2] };
+        }
+        // SAFETY: the stage has arrived then.
         unsafe {
             wait(self.weights_arrived(at.weights.stage()), at.weights.filled());
-            let mut words = self.words(at, 0);
-            for stage in 0..stages {
-                for quarter in 0..quarters {
-                    let a = self.fragments(&words);
-                    if quarter + 1 == quarters {
-                        self.arrive(at.lane, self.weights_free(at.weights.stage()));
-                        at.weights.advance();
-                    }
-                    if quarter % in_token_stage == 0 {
-                        wait(self.tokens_arrived(at.tokens.stage()), at.tokens.filled());
-                    }
-                    // Where parts share a stage of tokens, each has its own quarters of it.
-                    let place = (at.first_quarter + quarter) % Self::GEOMETRY.token_quarters;
-                    let tokens = self.tokens(at.tokens.stage());
-                    let tokens = tokens.offset(place * Self::GEOMETRY.quarter_bytes());
-                    let b = Sm90SmemDescriptor::k_major_128b(tokens.0);
-                    wgmma_fence();
-                    for (step, a) in a.iter().enumerate() {
-                        self.mma(d, *a, b.advance(step as u32 * STEP_BYTES));
-                    }
-                    wgmma_commit_group();
-                    if quarter + 1 < quarters {
-                        words = self.words(at, quarter + 1);
-                    } else if stage + 1 < stages {
-                        wait(self.weights_arrived(at.weights.stage()), at.weights.filled());
-                        words = self.words(at, 0);
-                    }
-                    wgmma_wait_group::<0>();
-                    if (quarter + 1) % in_token_stage == 0 {
-                        self.arrive(at.lane, self.tokens_free(at.tokens.stage()));
-                        at.tokens.advance();
-                    }
-                }
-                for _ in 0..skipped {
-                    at.tokens.advance();
-                }
-            }
+            self.words(at, 0)
         }
     }
 
@@ -347,27 +411,48 @@ impl<const T: u32, const REGS: usize, const R: u32, const WS: u32, const TS: u32
     #[inline(always)]
     unsafe fn words(self, at: &Consumer<WS, TS>, quarter: u32) -> Words {
         let base = self.weights(at.weights.stage());
+        let scales = at.scales + scales_at(0, quarter) - scales_at(0, 0);
         // SAFETY: the stage has arrived.
         unsafe {
             Words {
                 codes: ld_shared_v4_b32(base.offset(at.codes + codes_at(0, quarter))),
-                scales: ld_shared_v2_b32(
-                    base.offset(at.scales + scales_at(0, quarter) - scales_at(0, 0)),
-                ),
+                scales: ld_shared_v2_b32(base.offset(scales)),
             }
         }
     }
 
-    /// The fragments of four steps along K.
+    /// The fragments of two steps along K.
     #[inline(always)]
-    fn fragments(self, words: &Words) -> [[u32; 4]; STEPS] {
-        let Words { codes: [w0, w1, w2, w3], scales: [s01, s23] } = *words;
+    fn fragments(self, words: [u32; 2], scales: u32) -> [[u32; 4]; 2] {
         [
-            packed_fragment(self.half, w0, packed_scales::<false>(self.half, s01)),
-            packed_fragment(self.half, w1, packed_scales::<true>(self.half, s01)),
-            packed_fragment(self.half, w2, packed_scales::<false>(self.half, s23)),
-            packed_fragment(self.half, w3, packed_scales::<true>(self.half, s23)),
+            packed_fragment(self.half, words[0], packed_scales::<false>(self.half, scales)),
+            packed_fragment(self.half, words[1], packed_scales::<true>(self.half, scales)),
         ]
+    }
+
+    /// Starts the MMAs of two steps along K, as a group.
+    #[inline(always)]
+    unsafe fn two_steps(self, d: &mut [f32; REGS], a: [[u32; 4]; 2], b: Sm90SmemDescriptor) {
+        // SAFETY: the caller's.
+        unsafe {
+            wgmma_fence();
+            self.mma(d, a[0], b);
+            self.mma(d, a[1], b.advance(STEP_BYTES));
+            wgmma_commit_group();
+        }
+    }
+
+    /// Waits for all MMAs but those of the two steps started last.
+    #[inline(always)]
+    unsafe fn wait_for_steps_before(self) {
+        // SAFETY: the caller's.
+        unsafe { wgmma_wait_group::<1>() };
+        // Never so. ptxas looks at one basic block at a time for registers that change under an MMA's
+        // hands, and where it sees a fragment decoded while the MMAs before are unfinished, it makes
+        // every MMA wait for the last. A branch ends the block.
+        if opaque_b32(self.smem.0) == 0 {
+            trap();
+        }
     }
 
     /// Says for the warp that it has read what `free` is about.

@@ -67,3 +67,15 @@ pub unsafe fn setmaxnreg_inc<const COUNT: u32>() {
     // SAFETY: the caller's.
     unsafe { asm!("setmaxnreg.inc.sync.aligned.u32 {0};", const COUNT) };
 }
+
+/// A copy that the compiler takes for an unknown value.
+///
+/// PTX: `mov.b32 d, a;`
+/// Runs on: any thread. Completes: at once.
+#[inline(always)]
+pub fn opaque_b32(a: u32) -> u32 {
+    let d: u32;
+    // SAFETY: a move between registers.
+    unsafe { asm!("mov.b32 {0}, {1};", out(reg32) d, in(reg32) a, options(nomem, nostack)) };
+    d
+}

@@ -2,8 +2,8 @@
 //!
 //! Weights lie along the MMA's M, tokens along its N ("swap A/B"). A warpgroup's 64 rows are a chunk of
 //! the [packed weights](super::packed_sm90): 32 rows of B1, and the same of B2. Four warpgroups multiply:
-//! a tile of 128 rows has four chunks, one for each; one of 64 rows has two, and one of 32 rows one, and
-//! the warpgroups that share a chunk share the K of every stage.
+//! a tile of 128 rows has four chunks, one for each; one of 64 rows has two, and the warpgroups that share
+//! a chunk share the K of every stage; one of 32 rows has one, and the warpgroups take turns at the stages.
 
 use super::geometry::MAX_DYNAMIC_SHARED;
 use super::packed_sm90::{CHUNK_BYTES, CHUNK_ROWS, QUARTER_K, QUARTERS, STAGE_K};
@@ -86,9 +86,25 @@ impl Sm90Geometry {
         WARPGROUPS / self.chunks()
     }
 
+    /// Whether parts have whole stages, in turn: less is then to be waited for and said for each quarter.
+    /// With more tokens it would need rings of twice the depth.
+    pub const fn whole_stages(self) -> bool {
+        self.rows == CHUNK_ROWS
+    }
+
     /// Quarters of a stage that a warpgroup multiplies.
     pub const fn part_quarters(self) -> u32 {
-        QUARTERS / self.parts()
+        if self.whole_stages() { QUARTERS } else { QUARTERS / self.parts() }
+    }
+
+    /// From one stage that a warpgroup multiplies to its next.
+    pub const fn stage_step(self) -> u32 {
+        if self.whole_stages() { self.parts() } else { 1 }
+    }
+
+    /// Warps that read a stage of weights.
+    pub const fn weight_readers(self) -> u32 {
+        CONSUMER_WARPS / self.stage_step()
     }
 
     /// Stages of tokens in one of weights.
@@ -96,22 +112,23 @@ impl Sm90Geometry {
         QUARTERS / self.token_quarters
     }
 
-    /// Stages of tokens that a warpgroup reads, of those in one of weights.
-    pub const fn part_token_stages(self) -> u32 {
-        if self.part_quarters() >= self.token_quarters {
-            self.part_quarters() / self.token_quarters
+    /// Quarters of a stage of tokens that a warpgroup multiplies, if it has any of them.
+    pub const fn part_token_quarters(self) -> u32 {
+        if self.part_quarters() < self.token_quarters {
+            self.part_quarters()
         } else {
-            1
+            self.token_quarters
         }
     }
 
-    /// Warps that read a stage of tokens.
+    /// Stages of tokens that a warpgroup reads, of those in a stage of weights.
+    pub const fn part_token_stages(self) -> u32 {
+        self.part_quarters() / self.part_token_quarters()
+    }
+
+    /// Warps that read a stage of tokens: those of one part, or of all whose quarters it has.
     pub const fn token_readers(self) -> u32 {
-        if self.part_quarters() >= self.token_quarters {
-            CONSUMER_WARPS / self.parts()
-        } else {
-            CONSUMER_WARPS
-        }
+        CONSUMER_WARPS / self.parts() * (self.token_quarters / self.part_token_quarters())
     }
 
     /// Bytes of a stage of weights.
@@ -182,7 +199,8 @@ impl Sm90SmemMap {
         let total = tokens_free + 8 * g.token_stages;
         assert!(g.quarter_bytes().is_multiple_of(SMEM_ALIGN) && STAGE_K == QUARTERS * QUARTER_K);
         assert!(g.parts() * 2 * g.exchange_bytes(g.tokens) <= weights_arrived);
-        assert!(g.in_flight <= g.weight_stages);
+        assert!(g.in_flight <= g.weight_stages && g.parts() <= g.weight_stages);
+        assert!(!g.whole_stages() || g.tokens_per_stage() == 1);
         assert!(total + SMEM_ALIGN <= MAX_DYNAMIC_SHARED);
         Sm90SmemMap {
             weights,
