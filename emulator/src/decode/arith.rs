@@ -217,8 +217,8 @@ impl<'m, 'a> Builder<'m, 'a> {
                 if !matches!(ty, Float::F32 | Float::F64) {
                     return Err(form.refuse());
                 }
-                let _either = form.take("full") || form.take("approx");
-                FloatOp2::Div
+                let _full = form.take("full");
+                if form.take("approx") { FloatOp2::DivApprox } else { FloatOp2::Div }
             }
             "min" | "max" => {
                 mode.nan = form.take("NaN");

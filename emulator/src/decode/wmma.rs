@@ -8,10 +8,12 @@ use super::{
     operands::{B32, Kind},
 };
 
-/// Registers of a fragment: each element once, but those of f16 factors twice.
+/// Registers of a fragment: each element once, but f16 factors of every shape have eight.
 fn registers(extent: (u32, u32), format: MatrixFormat, factor: bool) -> usize {
-    let twice = if factor && format == MatrixFormat::F16 { 2 } else { 1 };
-    (extent.0 * extent.1 / 32 * bits(format) / 32 * twice) as usize
+    if factor && format == MatrixFormat::F16 {
+        return 8;
+    }
+    (extent.0 * extent.1 / 32 * bits(format) / 32) as usize
 }
 
 /// The shapes that exist for a type of factors.

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use crate::decode::op::{AtomKind, AtomType, ReduceKind};
+use crate::numeric::{CANONICAL_NAN_F32, flush_subnormal};
 
 /// The new value of an element for `atom` and `red`; `c` is the new value of `cas`.
 pub fn apply(kind: AtomKind, ty: AtomType, old: u64, b: u64, c: u64) -> u64 {
@@ -38,6 +39,15 @@ pub fn apply(kind: AtomKind, ty: AtomType, old: u64, b: u64, c: u64) -> u64 {
     }
 }
 
+/// As [`apply`], in global memory: there `add.f32` takes subnormal numbers for zero, operands and sum.
+pub fn apply_global(kind: AtomKind, ty: AtomType, old: u64, b: u64, c: u64) -> u64 {
+    if kind != AtomKind::Add || ty != AtomType::F32 {
+        return apply(kind, ty, old, b, c);
+    }
+    let flush = |bits: u64| u64::from(flush_subnormal(f32::from_bits(bits as u32)).to_bits());
+    flush(apply(kind, ty, flush(old), flush(b), c))
+}
+
 /// The new value of an element for a bulk or asynchronous reduction.
 pub fn reduce(kind: ReduceKind, ty: AtomType, old: u64, b: u64) -> u64 {
     let kind = match kind {
@@ -53,6 +63,9 @@ pub fn reduce(kind: ReduceKind, ty: AtomType, old: u64, b: u64) -> u64 {
     apply(kind, ty, old, b, 0)
 }
 
+/// The NaN of f16 and of bf16.
+const HALF_NAN: u64 = 0x7fff;
+
 fn halves(old: u64, b: u64, f: impl Fn(u64, u64) -> u64) -> u64 {
     f(old & 0xffff, b & 0xffff) | f(old >> 16 & 0xffff, b >> 16 & 0xffff) << 16
 }
@@ -61,15 +74,16 @@ fn add(ty: AtomType, old: u64, b: u64) -> u64 {
     // Sums of two f16 or bf16 are exact in f64, so one rounding happens.
     let f16_add = |x: u64, y: u64| {
         let sum = f16::from_bits(x as u16).to_f64() + f16::from_bits(y as u16).to_f64();
-        u64::from(f16::from_f64(sum).to_bits())
+        if sum.is_nan() { HALF_NAN } else { f16::from_f64(sum).to_bits().into() }
     };
     let bf16_add = |x: u64, y: u64| {
         let sum = bf16::from_bits(x as u16).to_f64() + bf16::from_bits(y as u16).to_f64();
-        u64::from(bf16::from_f64(sum).to_bits())
+        if sum.is_nan() { HALF_NAN } else { bf16::from_f64(sum).to_bits().into() }
     };
     match ty {
         AtomType::F32 => {
-            u64::from((f32::from_bits(old as u32) + f32::from_bits(b as u32)).to_bits())
+            let sum = f32::from_bits(old as u32) + f32::from_bits(b as u32);
+            u64::from(if sum.is_nan() { CANONICAL_NAN_F32 } else { sum.to_bits() })
         }
         AtomType::F64 => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
         AtomType::F16 => f16_add(old, b),
@@ -82,7 +96,7 @@ fn add(ty: AtomType, old: u64, b: u64) -> u64 {
 
 fn extreme(ty: AtomType, old: u64, b: u64, max: bool) -> u64 {
     let pick = |b_is_larger: bool| if b_is_larger == max { b } else { old };
-    let number = |larger: Option<bool>, old_is_nan: bool, old: u64, b: u64| match larger {
+    let number = |larger: Option<bool>, nan: (bool, bool), old: u64, b: u64| match larger {
         Some(b_is_larger) => {
             if b_is_larger == max {
                 b
@@ -90,27 +104,29 @@ fn extreme(ty: AtomType, old: u64, b: u64, max: bool) -> u64 {
                 old
             }
         }
-        None if old_is_nan => b,
+        None if nan == (true, true) && ty == AtomType::F32 => CANONICAL_NAN_F32.into(),
+        None if nan == (true, true) && ty != AtomType::F64 => HALF_NAN,
+        None if nan.0 => b,
         None => old,
     };
     let f16_pick = |x: u64, y: u64| {
         let (a, b) = (f16::from_bits(x as u16), f16::from_bits(y as u16));
-        number(a.partial_cmp(&b).map(|o| o.is_lt()), a.is_nan(), x, y)
+        number(a.partial_cmp(&b).map(|o| o.is_lt()), (a.is_nan(), b.is_nan()), x, y)
     };
     let bf16_pick = |x: u64, y: u64| {
         let (a, b) = (bf16::from_bits(x as u16), bf16::from_bits(y as u16));
-        number(a.partial_cmp(&b).map(|o| o.is_lt()), a.is_nan(), x, y)
+        number(a.partial_cmp(&b).map(|o| o.is_lt()), (a.is_nan(), b.is_nan()), x, y)
     };
     match ty {
         AtomType::S32 => pick((b as i32) > old as i32),
         AtomType::S64 => pick((b as i64) > old as i64),
         AtomType::F32 => {
             let (x, y) = (f32::from_bits(old as u32), f32::from_bits(b as u32));
-            number(x.partial_cmp(&y).map(|o| o.is_lt()), x.is_nan(), old, b)
+            number(x.partial_cmp(&y).map(|o| o.is_lt()), (x.is_nan(), y.is_nan()), old, b)
         }
         AtomType::F64 => {
             let (x, y) = (f64::from_bits(old), f64::from_bits(b));
-            number(x.partial_cmp(&y).map(|o| o.is_lt()), x.is_nan(), old, b)
+            number(x.partial_cmp(&y).map(|o| o.is_lt()), (x.is_nan(), y.is_nan()), old, b)
         }
         AtomType::F16 => f16_pick(old, b),
         AtomType::BF16 => bf16_pick(old, b),

@@ -12,9 +12,7 @@
 //! zero to a multiple of 2^(E − F), E being the largest exponent among them. F is 25 and a block is
 //! the whole K for f16, bf16 and tf32, in `mma.sync` and `wgmma` alike; the sum is truncated to f32,
 //! or rounded to the nearest f16. 8-bit floats in `wgmma` have F = 13, and the f32 result keeps 13
-//! places of its fraction. In `mma.sync` they are summed here with F = 25 over the whole K, which is
-//! closer to what the H200 does than F = 13 but not its order: only results that need no rounding
-//! agree.
+//! places of its fraction. In `mma.sync` they become f16 products; see there.
 
 use crate::decode::op::MatrixFormat;
 use crate::machine::registers::Lane32;
@@ -59,6 +57,11 @@ pub fn element(format: MatrixFormat) -> Option<Element> {
         MatrixFormat::U8 => Element::U8,
         _ => return None,
     })
+}
+
+/// Whether an element is a float of 8 bits.
+pub fn is_float8(element: Element) -> bool {
+    matches!(element, Element::E4m3 | Element::E5m2)
 }
 
 /// Bytes of an element.

@@ -5,6 +5,7 @@
 
 mod bits;
 mod convert;
+mod double;
 mod float;
 mod int;
 #[cfg(test)]
@@ -112,12 +113,16 @@ pub(super) fn execute(op: &ScalarOp, regs: &mut Registers, lanes: Lanes) -> Done
             file.put32(*d, &std::array::from_fn(pair))
         }
         ScalarOp::Selp { width, d, a, b, p } => file.select(*width, *d, *a, *b, *p),
-        ScalarOp::Slct { width, float, ftz: _, d, a, b, c } => {
+        ScalarOp::Slct { width, float, ftz, d, a, b, c } => {
             // A NaN or a negative number, but not -0, selects b.
             let c = file.get32(*c)?;
             let mut mask = 0;
             for (lane, &c) in c.iter().enumerate() {
-                let yes = if *float { f32::from_bits(c) >= 0.0 } else { c as i32 >= 0 };
+                let yes = match float {
+                    true if *ftz => float::flushed(c) >= 0.0,
+                    true => f32::from_bits(c) >= 0.0,
+                    false => c as i32 >= 0,
+                };
                 mask |= u32::from(yes) << lane;
             }
             file.choose(*width, *d, *a, *b, mask)

@@ -10,6 +10,8 @@ pub enum Path {
     Generic,
     /// Atomics and accesses that are not weak: they do not race with each other.
     Strong,
+    /// mbarriers: their making is a write, every use a read.
+    Barrier,
     /// `cp.async`.
     CpAsync,
     /// Bulk and tensor copies, `st.async`, `try_cancel`.
@@ -42,6 +44,7 @@ impl Path {
         match self {
             Path::Generic => "access through the generic proxy",
             Path::Strong => "atomic or strong access",
+            Path::Barrier => "mbarrier operation",
             Path::CpAsync => "cp.async",
             Path::Bulk => "asynchronous copy",
             Path::BulkReduce => "asynchronous reduction",
@@ -59,7 +62,10 @@ impl Path {
 
     /// Whether it goes through the generic proxy.
     pub fn is_generic(self) -> bool {
-        matches!(self, Path::Generic | Path::Strong | Path::CpAsync | Path::NonCoherent)
+        matches!(
+            self,
+            Path::Generic | Path::Strong | Path::Barrier | Path::CpAsync | Path::NonCoherent
+        )
     }
 }
 
@@ -153,6 +159,14 @@ impl Shadow {
             records.push(*new);
         }
         Ok(())
+    }
+
+    /// Some access, with its cell, that is as asked for.
+    pub fn find(&self, wanted: impl Fn(&Record) -> bool) -> Option<(usize, Record)> {
+        let one = |(cell, records): (usize, &Vec<Record>)| {
+            records.iter().find(|record| wanted(record)).map(|record| (cell, *record))
+        };
+        self.cells.iter().enumerate().find_map(one)
     }
 
     /// Forgets the accesses to some cells.

@@ -92,7 +92,7 @@ pub fn f64_to_bf16(x: f64, mode: Rounding) -> u16 {
     BF16.encode(x, mode, false) as u16
 }
 
-/// f32 → tf32, as f32 bits whose low 13 are zero; NaN → 0x7FFFFFFF.
+/// f32 → tf32, as f32 bits whose low 13 are zero; NaN → 0x7FFFE000.
 #[inline]
 pub fn f32_to_tf32(x: f32, mode: Rounding) -> u32 {
     tf32_bits(x, mode, false)
@@ -106,7 +106,7 @@ pub fn f32_to_tf32_satfinite(x: f32, mode: Rounding) -> u32 {
 
 fn tf32_bits(x: f32, mode: Rounding, satfinite: bool) -> u32 {
     if x.is_nan() {
-        return CANONICAL_NAN_F32;
+        return CANONICAL_NAN_F32 & !0x1FFF;
     }
     TF32.encode(f64::from(x), mode, satfinite) << 13
 }

@@ -186,8 +186,10 @@ pub enum FloatOp2 {
     Add,
     Sub,
     Mul,
-    /// `.rn` and its kin, `.full`, `.approx`: all correctly rounded here.
+    /// `.rn` and its kin, and `.full`: all correctly rounded here.
     Div,
+    /// `.approx`: correctly rounded, but for large divisors.
+    DivApprox,
     Min,
     Max,
     /// The sign of `a` with the magnitude of `b`.

@@ -4,6 +4,8 @@
 //! Assumed, not documented anywhere: an f64 result is a chain of fused multiply-adds in the order
 //! of k, starting from C.
 
+use std::sync::OnceLock;
+
 use super::super::fragment::{self, Product, rows_of_a, rows_of_b};
 use super::super::operand::{read32, read64, write, write32};
 use super::super::{Step, unsupported};
@@ -12,6 +14,8 @@ use crate::error::Fault;
 use crate::machine::cluster::Space;
 use crate::machine::registers::Lane32;
 use crate::machine::warp::Warp;
+use crate::numeric::{CANONICAL_NAN_F32, E4M3, E5M2, F16, Rounding};
+use crate::tensor::dense::ROWS;
 use crate::tensor::instr_descriptor::Element;
 
 /// `mma.sync`.
@@ -61,6 +65,7 @@ pub(super) fn multiply(
     let mut d = product.columns(&c);
     match op.b1_and {
         Some(and) => count_bits(&a, &b, and, shape.k as usize / 8, &mut d),
+        None if fragment::is_float8(element_a) => float8(product, &a, &b, &mut d),
         None => product.run(&a, &b, &mut d),
     }
     for (dst, value) in op.d.iter().zip(product.registers(&d, op.d.len())) {
@@ -69,6 +74,44 @@ pub(super) fn multiply(
         }
     }
     Ok(())
+}
+
+/// 8-bit floats, which Hopper and Blackwell have no instruction for: the assembler turns them into
+/// f16, multiplies the lower two of each four k, then the upper two on top of that, and adds C, rounded
+/// to nearest, at the end.
+fn float8(product: Product, a: &[u8], b: &[u8], d: &mut [[u32; ROWS]]) {
+    let mut sums = vec![[0; ROWS]; d.len()];
+    for upper in [false, true] {
+        let [a, b] = [(a, product.a), (b, product.b)].map(|(rows, element)| {
+            let table = halves(element);
+            let pairs = rows.chunks_exact(4).flat_map(|four| &four[2 * usize::from(upper)..][..2]);
+            pairs.flat_map(|&code| table[usize::from(code)]).collect::<Vec<u8>>()
+        });
+        let (f16, k) = (Element::F16, product.k / 2);
+        Product { a: f16, b: f16, k, accumulate: upper, ..product }.run(&a, &b, &mut sums);
+    }
+    for (sum, cell) in sums.iter().flatten().zip(d.iter_mut().flatten()) {
+        *cell = if product.half {
+            let term = |bits: u32| F16.decode(bits & 0xffff);
+            F16.encode(term(*sum) + term(*cell), Rounding::Rn, false)
+        } else {
+            let total = f32::from_bits(*sum) + f32::from_bits(*cell);
+            if total.is_nan() { CANONICAL_NAN_F32 } else { total.to_bits() }
+        };
+    }
+}
+
+/// Every 8-bit float as f16, exactly.
+fn halves(element: Element) -> &'static [[u8; 2]; 256] {
+    static TABLES: [OnceLock<[[u8; 2]; 256]>; 2] = [OnceLock::new(), OnceLock::new()];
+    let (table, format) = match element {
+        Element::E4m3 => (&TABLES[0], &E4M3),
+        _ => (&TABLES[1], &E5M2),
+    };
+    table.get_or_init(|| {
+        let half = |code| F16.encode(format.decode(code), Rounding::Rn, false) as u16;
+        std::array::from_fn(|code| half(code as u32).to_le_bytes())
+    })
 }
 
 /// What is decoded and not executed, each by its name.
@@ -98,13 +141,7 @@ fn nibbles(bytes: &[u8], element: Element) -> Vec<u8> {
 }
 
 /// D += the number of bits that are set in `a & b` or `a ^ b`.
-fn count_bits(
-    a: &[u8],
-    b: &[u8],
-    and: bool,
-    row_bytes: usize,
-    d: &mut [[u32; crate::tensor::dense::ROWS]],
-) {
+fn count_bits(a: &[u8], b: &[u8], and: bool, row_bytes: usize, d: &mut [[u32; ROWS]]) {
     for (b, column) in b.chunks_exact(row_bytes).zip(d) {
         for (a, cell) in a.chunks_exact(row_bytes).zip(column) {
             let both = a.iter().zip(b).map(|(&a, &b)| if and { a & b } else { a ^ b });

@@ -2,7 +2,7 @@
 //!
 //! Which lane holds which element is not told, so programs do not depend on it. Here the elements of
 //! a matrix, row by row, are dealt out in runs: lane 0 has the first, lane 1 those after. A fragment
-//! with room for more (factors of f16) holds them twice. Sums are those of `mma.sync`.
+//! with room for more (factors of f16) holds them several times. Sums are those of `mma.sync`.
 
 use super::super::Step;
 use super::super::fragment::{Product, ROWS, element};
@@ -15,6 +15,7 @@ use crate::machine::cluster::{Env, Space};
 use crate::machine::registers::Lane32;
 use crate::machine::warp::{Warp, each};
 use crate::tensor::dense;
+use crate::tensor::instr_descriptor::Element;
 
 fn bytes_of(format: MatrixFormat) -> usize {
     match format {
@@ -186,7 +187,22 @@ pub(super) fn multiply(
         for (column, cells) in columns.iter_mut().enumerate() {
             (0..here).for_each(|row| cells[row] = old(first + row, column));
         }
-        product.run(&block, &b, &mut columns);
+        if factor == Element::Tf32 {
+            // Hopper has two instructions of four k for these, as its results show.
+            for half in [0, 1] {
+                let part = |rows: &[u8]| -> Vec<u8> {
+                    let row = k * size;
+                    rows.chunks_exact(row)
+                        .flat_map(|r| &r[half * row / 2..][..row / 2])
+                        .copied()
+                        .collect()
+                };
+                let product = Product { k: k / 2, ..product };
+                product.run(&part(&block), &part(&b), &mut columns);
+            }
+        } else {
+            product.run(&block, &b, &mut columns);
+        }
         for (column, cells) in columns.iter().enumerate() {
             for (row, &cell) in cells[..here].iter().enumerate() {
                 let index = (first + row) * n + column;

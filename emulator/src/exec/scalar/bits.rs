@@ -86,6 +86,10 @@ pub(super) fn bmsk(mode: ShiftClamp, a: u32, b: u32) -> u32 {
 pub(super) fn nth_set(mask: u32, base: u32, offset: u32) -> u32 {
     const NONE: u32 = u32::MAX;
     let offset = offset as i32;
+    if offset == i32::MIN {
+        // Seen on an H200.
+        return 0;
+    }
     if base > 31 {
         return NONE;
     }

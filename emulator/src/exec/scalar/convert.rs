@@ -46,6 +46,9 @@ fn convert(op: &ScalarOp, value: u64) -> u64 {
         }
         return int_to_float(to, rounding, sat, value);
     }
+    if let Some(bits) = nan(op, value) {
+        return bits;
+    }
     let x = match from {
         CvtFormat::F16 => F16.decode(value as u32 & 0xffff),
         CvtFormat::BF16 => f32::from_bits((value as u32) << 16).into(),
@@ -80,6 +83,36 @@ fn convert(op: &ScalarOp, value: u64) -> u64 {
     }
 }
 
+/// What becomes of a NaN where that is not the destination's own one: its sign and the payload's upper
+/// bits are kept between some formats, as an H200 has it.
+fn nan(op: &ScalarOp, value: u64) -> Option<u64> {
+    let &ScalarOp::Cvt { to, from, ftz, sat, satfinite, rounding, .. } = op else { return None };
+    let (exponent, fraction, width) = match from {
+        CvtFormat::F16 => (0x1f, 10, 16),
+        CvtFormat::BF16 => (0xff, 7, 16),
+        CvtFormat::F64 => (0x7ff, 52, 64),
+        _ => (0xff, 23, 32),
+    };
+    let payload = value & ((1 << fraction) - 1);
+    if value >> fraction & exponent != exponent || payload == 0 || sat || satfinite {
+        return None;
+    }
+    let sign = value >> (width - 1) & 1;
+    // The payload under the exponent of f64, quiet.
+    let wide = sign << 63 | 0x7ff8 << 48 | payload << (52 - fraction);
+    match (to, from) {
+        (CvtFormat::F64, _) if ftz => Some(0x7fff_ffff_e000_0000),
+        (CvtFormat::F64, _) => Some(wide),
+        (CvtFormat::F32, CvtFormat::F64) => Some(sign << 31 | 0x7f80_0000 | wide >> 29 & 0x7f_ffff),
+        (CvtFormat::F16, CvtFormat::F64) => Some(sign << 15 | 0x7c00 | wide >> 42 & 0x3ff),
+        (CvtFormat::BF16, CvtFormat::F64) => Some(sign << 15 | 0x7f80 | wide >> 45 & 0x7f),
+        // Bits are moved, nothing else.
+        (CvtFormat::F32, CvtFormat::BF16) if !ftz => Some(value << 16),
+        (CvtFormat::TF32, _) if rounding == Some(Rounding::Rna) => Some(value & 0xffff_e000),
+        _ => None,
+    }
+}
+
 /// The values that an integer type holds.
 fn range(ty: CvtFormat) -> (i128, i128) {
     let bits = ty.width().bits();
@@ -90,7 +123,13 @@ fn float_to_int(to: CvtFormat, from: CvtFormat, x: f64) -> u64 {
     let bits = to.width().bits();
     if x.is_nan() {
         let wide = from == CvtFormat::F64 || to.width() == Width::B64;
-        return if wide { 1 << (bits - 1) } else { 0 };
+        let least = 1u64 << (bits - 1);
+        // Bytes of either sign come widened, as other results do.
+        return match (wide, to.is_signed()) {
+            (false, _) => 0,
+            (true, false) => least,
+            (true, true) => extend(least, bits, true) as u64,
+        };
     }
     let (least, most) = range(to);
     // `as` saturates, and i128 holds every integer type here.

@@ -6,7 +6,7 @@
 //! `rcp.approx`, `div.full`, `tanh.approx` …) is computed in `f64` and rounded to nearest as well:
 //! hardware may differ in the last places, within the bounds that PTX gives.
 
-use super::{Done, File, int::ballot};
+use super::{Done, File, double, int::ballot};
 use crate::{
     decode::op::{CmpOp, Float, FloatMode, FloatOp1, FloatOp2, FloatTest, Rounding, Src, Width},
     error::Fault,
@@ -72,25 +72,19 @@ fn sqrt_odd(a: f64) -> f64 {
     to_odd(root, (-root).mul_add(root, a))
 }
 
-/// Rounds a nearest `f64` result with its error in another direction.
-fn directed(nearest: f64, error: f64, rounding: Rounding) -> f64 {
-    if error == 0.0 || !nearest.is_finite() || error.is_nan() {
-        return nearest;
-    }
-    match rounding {
-        Rounding::Rm if error < 0.0 => nearest.next_down(),
-        Rounding::Rp if error > 0.0 => nearest.next_up(),
-        Rounding::Rz if nearest > 0.0 && error < 0.0 => nearest.next_down(),
-        Rounding::Rz if nearest < 0.0 && error > 0.0 => nearest.next_up(),
-        _ => nearest,
-    }
-}
-
 /// The bits of a result; every NaN has the same ones. Tested on the bits, because the optimiser takes
 /// one NaN for another: with `is_nan` it keeps the operand's payload.
 fn canonical(x: f32) -> u32 {
     let bits = x.to_bits();
     if bits & 0x7fff_ffff > 0x7f80_0000 { CANONICAL_NAN_F32 } else { bits }
+}
+
+/// The one NaN of a type of at most 32 bits.
+fn canonical_nan(ty: Float) -> u32 {
+    match ty {
+        Float::F16 | Float::BF16 => 0x7fff,
+        _ => CANONICAL_NAN_F32,
+    }
 }
 
 /// Flushes subnormals where asked, for a number of that type's `bits`.
@@ -101,6 +95,12 @@ fn flush(ty: Float, bits: u32) -> u32 {
         _ => (0x7f80_0000, 0x8000_0000),
     };
     if bits & exponent == 0 { bits & sign } else { bits }
+}
+
+/// A result that is not rounded yet, or rounded to odd: zero where f32 has no normal number.
+#[inline(always)]
+fn flush_exact(value: f64) -> f64 {
+    if value.abs() < f64::from(f32::MIN_POSITIVE) { 0.0f64.copysign(value) } else { value }
 }
 
 /// `.ftz` and nothing else.
@@ -121,7 +121,7 @@ fn flush32(bits: u32) -> u32 {
 }
 
 #[inline(always)]
-fn flushed(bits: u32) -> f32 {
+pub(super) fn flushed(bits: u32) -> f32 {
     f32::from_bits(flush32(bits))
 }
 
@@ -164,6 +164,12 @@ fn encode(ty: Float, mode: FloatMode, value: f64) -> u32 {
         value
     };
     let rounding = direction(mode.rounding);
+    // What is below the normal numbers is flushed before it is rounded.
+    let value = match ty {
+        Float::F32 if mode.ftz => flush_exact(value),
+        Float::F16 if mode.ftz && value.abs() < 2f64.powi(-14) => 0.0f64.copysign(value),
+        _ => value,
+    };
     let bits = match ty {
         Float::F16 => F16.encode(value, rounding, false),
         Float::BF16 => BF16.encode(value, rounding, false),
@@ -222,7 +228,12 @@ pub(super) fn binary(
         match op {
             FloatOp2::Add => return file.map2(d, a, b, native(|a, b| a + b)),
             FloatOp2::Sub => return file.map2(d, a, b, native(|a, b| a - b)),
-            FloatOp2::Mul => return file.map2(d, a, b, native(|a, b| a * b)),
+            FloatOp2::Mul => {
+                return file.map2(d, a, b, |a, b| {
+                    let product = f64::from(flushed(a)) * f64::from(flushed(b));
+                    canonical(flush_exact(product) as f32)
+                });
+            }
             FloatOp2::Div => return file.map2(d, a, b, native(|a, b| a / b)),
             _ => {}
         }
@@ -239,7 +250,8 @@ pub(super) fn binary(
     let (a, b) = (file.get(a, width)?, file.get(b, width)?);
     let value = std::array::from_fn(|lane| {
         if ty == Float::F64 {
-            return binary64(op, mode, f64::from_bits(a[lane]), f64::from_bits(b[lane])).to_bits();
+            return double::binary(op, mode, f64::from_bits(a[lane]), f64::from_bits(b[lane]))
+                .to_bits();
         }
         each(ty, [a[lane], b[lane]], |[a, b]| element_binary(op, split(ty).0, mode, a, b))
     });
@@ -259,6 +271,8 @@ fn element_binary(op: FloatOp2, ty: Float, mode: FloatMode, a: u32, b: u32) -> u
         FloatOp2::Add => sum(mode.rounding, x, y),
         FloatOp2::Sub => sum(mode.rounding, x, -y),
         FloatOp2::Mul => x * y,
+        // By the reciprocal, which is zero for divisors above 2^126.
+        FloatOp2::DivApprox if y.abs() > 2f64.powi(126) => x * 0.0f64.copysign(y),
         _ => div_odd(x, y),
     };
     encode(ty, mode, value)
@@ -267,10 +281,7 @@ fn element_binary(op: FloatOp2, ty: Float, mode: FloatMode, a: u32, b: u32) -> u
 /// `min` or `max` of two elements: a NaN gives way to a number, -0 is below +0.
 fn extreme(max: bool, ty: Float, mode: FloatMode, a: u32, b: u32) -> u32 {
     let sign = 1 << (ty.width().bits() - 1);
-    let nan = match ty {
-        Float::F16 | Float::BF16 => 0x7fff,
-        _ => CANONICAL_NAN_F32,
-    };
+    let nan = canonical_nan(ty);
     let crossed = (a ^ b) & sign;
     let (a, b) = if mode.xorsign_abs { (a & !sign, b & !sign) } else { (a, b) };
     let (a, b) = if mode.ftz { (flush(ty, a), flush(ty, b)) } else { (a, b) };
@@ -296,30 +307,6 @@ pub(super) fn extreme3(max: bool, mode: FloatMode, operands: [u32; 3]) -> u32 {
     extreme(max, Float::F32, mode, first, c)
 }
 
-fn binary64(op: FloatOp2, mode: FloatMode, a: f64, b: f64) -> f64 {
-    match op {
-        FloatOp2::Add => directed(a + b, sum_error(a, b, a + b), mode.rounding),
-        FloatOp2::Sub => directed(a - b, sum_error(a, -b, a - b), mode.rounding),
-        FloatOp2::Mul => directed(a * b, a.mul_add(b, -(a * b)), mode.rounding),
-        FloatOp2::Div => {
-            let rest = (-(a / b)).mul_add(b, a);
-            directed(a / b, if b < 0.0 { -rest } else { rest }, mode.rounding)
-        }
-        FloatOp2::CopySign => b.copysign(a),
-        FloatOp2::Min | FloatOp2::Max => {
-            let max = op == FloatOp2::Max;
-            match (a.is_nan(), b.is_nan()) {
-                (true, _) => b,
-                (_, true) => a,
-                _ => {
-                    let a_is_less = a < b || a == b && a.is_sign_negative();
-                    if a_is_less != max { a } else { b }
-                }
-            }
-        }
-    }
-}
-
 pub(super) fn fma(
     file: &mut File<'_>,
     ty: Float,
@@ -339,7 +326,7 @@ pub(super) fn fma(
     if ty == Float::F32 && mode == FLUSHING {
         return file.map3(d, a, b, c, |a, b, c| {
             let [a, b, c] = [a, b, c].map(|x| f64::from(flushed(x)));
-            flush32(canonical(add_odd(a * b, c) as f32))
+            canonical(flush_exact(add_odd(a * b, c)) as f32)
         });
     }
     let width = ty.width();
@@ -347,7 +334,7 @@ pub(super) fn fma(
     let value = std::array::from_fn(|lane| {
         if ty == Float::F64 {
             let [a, b, c] = [a[lane], b[lane], c[lane]].map(f64::from_bits);
-            return fma64(mode.rounding, a, b, c).to_bits();
+            return double::fma(mode.rounding, a, b, c).to_bits();
         }
         let element = split(ty).0;
         each(ty, [a[lane], b[lane], c[lane]], |operands| {
@@ -356,19 +343,6 @@ pub(super) fn fma(
         })
     });
     file.put(d, width, &value)
-}
-
-fn fma64(rounding: Rounding, a: f64, b: f64, c: f64) -> f64 {
-    let nearest = a.mul_add(b, c);
-    if rounding == Rounding::Rn || !nearest.is_finite() {
-        return nearest;
-    }
-    // a·b + c = product + low + c exactly; what the nearest value misses has this sign.
-    let product = a * b;
-    let low = a.mul_add(b, -product);
-    let sum = product + c;
-    let rest = sum_error(product, c, sum);
-    directed(nearest, (sum - nearest) + (rest + low), rounding)
 }
 
 pub(super) fn unary(
@@ -383,7 +357,7 @@ pub(super) fn unary(
     let a = file.get(a, width)?;
     let value = a.map(|a| {
         if ty == Float::F64 {
-            return unary64(op, mode, a);
+            return double::unary(op, mode, a);
         }
         each(ty, [a], |[a]| element_unary(op, split(ty).0, mode, a))
     });
@@ -395,6 +369,8 @@ fn element_unary(op: FloatOp1, ty: Float, mode: FloatMode, a: u32) -> u32 {
     let flushed = if mode.ftz { flush(ty, a) } else { a };
     let x = decode(ty, mode, a);
     let value = match op {
+        // Arithmetic to the hardware: NaN comes out as its own.
+        FloatOp1::Neg | FloatOp1::Abs if x.is_nan() => return canonical_nan(ty),
         FloatOp1::Neg => return flushed ^ sign,
         FloatOp1::Abs => return flushed & !sign,
         FloatOp1::Rcp => div_odd(1.0, x),
@@ -407,20 +383,6 @@ fn element_unary(op: FloatOp1, ty: Float, mode: FloatMode, a: u32) -> u32 {
         FloatOp1::Tanh => x.tanh(),
     };
     encode(ty, mode, value)
-}
-
-fn unary64(op: FloatOp1, mode: FloatMode, bits: u64) -> u64 {
-    let x = f64::from_bits(bits);
-    match op {
-        FloatOp1::Neg => bits ^ 1 << 63,
-        FloatOp1::Abs => bits & !(1 << 63),
-        FloatOp1::Sqrt => {
-            let root = x.sqrt();
-            directed(root, (-root).mul_add(root, x), mode.rounding).to_bits()
-        }
-        FloatOp1::Rsqrt => (1.0 / x.sqrt()).to_bits(),
-        _ => binary64(FloatOp2::Div, mode, 1.0, x).to_bits(),
-    }
 }
 
 pub(super) fn test(file: &mut File<'_>, test: FloatTest, ty: Float, d: u32, a: Src) -> Done {

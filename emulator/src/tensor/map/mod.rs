@@ -219,14 +219,23 @@ impl TensorMap {
         self.box_dims[0] * self.element.shared_bits() / 8
     }
 
+    /// Distance between rows in shared memory: a swizzle's pattern has rows of its own length, which a
+    /// shorter row of the box does not fill (seen on an H200).
+    pub fn pitch(&self) -> u32 {
+        match self.swizzle {
+            Swizzle::None => self.row_bytes(),
+            swizzle => self.row_bytes().max(swizzle.span()),
+        }
+    }
+
     /// Rows of the box: the product of the copied extents of all dimensions but the innermost.
     pub fn rows(&self) -> u32 {
         (1..self.rank).map(|d| self.copied(d)).product()
     }
 
-    /// Bytes of shared memory that the box spans.
+    /// Bytes of shared memory that the box spans, gaps between its rows included.
     pub fn shared_bytes(&self) -> u32 {
-        self.row_bytes() * self.rows()
+        self.pitch() * self.rows()
     }
 
     /// Bytes that a load adds to its mbarrier: the whole box, in bounds or not, padding of the

@@ -49,7 +49,7 @@ impl TensorMap {
     ///
     /// The map must be valid and the coordinates checked.
     pub fn walk(&self, coordinates: &[i32], mut visit: impl FnMut(Piece)) {
-        let row_bytes = self.row_bytes();
+        let pitch = self.pitch();
         let mut at = [0u32; MAX_RANK];
         for row in 0..self.rows() {
             let mut inside = true;
@@ -65,7 +65,7 @@ impl TensorMap {
                 i64::from(coordinates[0]),
                 inside.then_some(address),
                 &mut |piece: Piece| {
-                    visit(Piece { shared_offset: row * row_bytes + piece.shared_offset, ..piece });
+                    visit(Piece { shared_offset: row * pitch + piece.shared_offset, ..piece });
                 },
             );
             for (d, index) in at.iter_mut().enumerate().take(self.rank).skip(1) {
@@ -143,7 +143,7 @@ impl TensorMap {
         let mut pieces = vec![];
         for (i, row) in rows.into_iter().enumerate() {
             self.walk(&[column, row], |piece| {
-                let shared_offset = piece.shared_offset + i as u32 * self.row_bytes();
+                let shared_offset = piece.shared_offset + i as u32 * self.pitch();
                 pieces.push(Piece { shared_offset, ..piece });
             });
         }

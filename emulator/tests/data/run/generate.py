@@ -32,7 +32,7 @@ def fnv(data):
     return h
 
 
-SIZE = {"b8": 1, "b16": 2, "b32": 4, "b64": 8, "f32": 4, "f64": 8, "f16": 2, "bf16": 2, "e4m3": 1,
+SIZE = {"b8": 1, "b16": 2, "b32": 4, "b64": 8, "s32": 4, "s64": 8, "f32": 4, "f64": 8, "f16": 2, "bf16": 2, "e4m3": 1,
         "e5m2": 1}
 # exponent bits, fraction bits
 FLOATS = {"f16": (5, 10), "bf16": (8, 7), "f32": (8, 23), "f64": (11, 52), "e4m3": (4, 3),
@@ -678,6 +678,15 @@ def main():
     import generate_sums
 
     generate_sums.sums()
+    import generate_probes
+
+    generate_probes.scalars()
+    import generate_hopper
+
+    generate_hopper.everything()
+    import generate_threads
+
+    generate_threads.everything()
     print(len(WRITTEN), "programs")
 
 

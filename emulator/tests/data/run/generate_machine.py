@@ -302,14 +302,17 @@ def swizzled(offset, swizzle):
     return offset ^ ((offset >> 7 & bits) << 4)
 
 
-def box_image(data, ty, dims, strides, box, steps, swizzle, at, fill):
+def box_image(data, ty, dims, strides, box, steps, swizzle, at, fill, base=0):
     """The bytes of shared memory after a load; `data` holds the tensor's bytes."""
     size, rank = SIZE[ty], len(dims)
     extent = [box[0]] + [-(-box[i] // steps[i]) for i in range(1, rank)]
     total = size
     for e in extent:
         total *= e
-    image = bytearray(total)
+    # Rows shorter than those of the swizzle's pattern leave gaps, which keep what they held.
+    row = box[0] * size
+    pitch = max(row, swizzle)
+    image = bytearray(total // row * pitch)
     for index in range(total // size):
         rest, inside, address = index, True, 0
         for i in range(rank):
@@ -318,12 +321,13 @@ def box_image(data, ty, dims, strides, box, steps, swizzle, at, fill):
             inside = inside and 0 <= x < dims[i]
             address += x * (strides[i - 1] if i else size)
         element = data[address : address + size] if inside else fill
-        to = swizzled(index * size, swizzle)
+        offset = index * size
+        to = swizzled(base + offset // row * pitch + offset % row, swizzle) - base
         image[to : to + size] = element
     return bytes(image)
 
 
-def load(name, title, ty, dims, box, at, swizzle=0, fill="zero", steps=None, pad=0, low=1, high=200):
+def load(name, title, ty, dims, box, at, swizzle=0, fill="zero", steps=None, pad=0, low=1, high=200, base=0):
     rank = len(dims)
     steps = steps or [1] * rank
     strides, stride = [], dims[0] * SIZE[ty] + pad
@@ -336,12 +340,15 @@ def load(name, title, ty, dims, box, at, swizzle=0, fill="zero", steps=None, pad
     raw = b"".join(bits_of(ty, v).to_bytes(SIZE[ty], "little") for v in data)
     nan = {"f16": b"\xf7\x7f", "bf16": b"\xf7\x7f", "f32": b"\xf7\x7f\xf7\x7f"}
     filler = nan[ty] if fill == "nan" else bytes(SIZE[ty])
-    image = box_image(raw, ty, dims, strides, box, steps, swizzle, at, filler)
+    image = box_image(raw, ty, dims, strides, box, steps, swizzle, at, filler, base)
     p.map("map", "in", ty, dims, strides, box, swizzle, fill, steps)
     words = [int.from_bytes(image[i : i + 4], "little") for i in range(0, len(image), 4)]
-    body = ["    mov.u32 %r0, %tid.x;", MBARRIER,
-            f"    @%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], {len(image)};",
+    gaps = swizzle > box[0] * SIZE[ty]
+    expected = len(image) * box[0] * SIZE[ty] // swizzle if gaps else len(image)
+    body = ["    mov.u32 %r0, %tid.x;", MBARRIER] + ([clear(len(words))] if gaps else []) + [
+            f"    @%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], {expected};",
             "    mov.b64 %rd1, map;", "    cvta.param.u64 %rd1, %rd1;"]
+    body += [f"    add.u32 %r1, %r1, {base};"] if base else []
     body += [f"    mov.b32 %r{10 + i}, {x};" for i, x in enumerate(at)]
     places = ", ".join(f"%r{10 + i}" for i in range(rank))
     body += [f"    @%p0 cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile"
@@ -350,7 +357,21 @@ def load(name, title, ty, dims, box, at, swizzle=0, fill="zero", steps=None, pad
     p.buffer("out", "b32", len(words), "empty")
     p.expect("out", "b32", words)
     p.params = [("map",), "out"]
-    p.write("\n".join(body), SHARED, launch_more=f"shared {max(len(image), 1024)}")
+    p.write("\n".join(body), SHARED, launch_more=f"shared {base + max(len(image), 1024)}")
+
+
+def clear(words, threads=32):
+    return f"""    mov.u32 %r20, %r0;
+CLEAR:
+    setp.ge.u32 %p3, %r20, {words};
+    @%p3 bra CLEAR_END;
+    mad.lo.u32 %r21, %r20, 4, %r1;
+    st.shared.b32 [%r21], 0;
+    add.u32 %r20, %r20, {threads};
+    bra CLEAR;
+CLEAR_END:
+    fence.proxy.async.shared::cta;
+    bar.sync 0;"""
 
 
 def copy_out(words, threads=32, label="COPY"):

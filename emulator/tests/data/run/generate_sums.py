@@ -53,11 +53,11 @@ def dot(ty, a, b, c, block, places, half=False, last="rz"):
     return bits, total
 
 
-def values(ty, seed, count):
+def values(ty, seed, count, spread=None):
     """Random bits whose exponents lie within a few places of each other."""
     e, f = FLOATS[ty] if ty != "tf32" else (8, 10)
     bias = (1 << e - 1) - 1
-    spread = {"e4m3": (-6, 8), "e5m2": (-8, 8)}.get(ty, (-7, 7))
+    spread = spread or {"e4m3": (-6, 8), "e5m2": (-8, 8)}.get(ty, (-7, 7))
     out = []
     raw = lcg(seed, 0, 65535, 3 * count)
     for i in range(count):
@@ -68,16 +68,37 @@ def values(ty, seed, count):
     return out
 
 
-def mma(ty, k, block, places, half=False, last="rz", name=None):
-    p = Program(name, f"mma.sync of {ty} with terms of different size: blocks of {block}, {places} places.")
+def converted(a, b, b_ty, c, half):
+    """8-bit floats in mma.sync: f16 products of the lower two of each four k, then of the upper two onto
+    that, and C is added at the end. That is what the instruction is compiled to."""
+    size = "f16" if half else "f32"
+    total = Fraction(0)
+    for part in (0, 2):
+        pick = [i for i in range(len(a)) if i % 4 in (part, part + 1)]
+        x = [encode("f16", decode(a[i][0], a[i][1])[0]) for i in pick]
+        y = [encode("f16", decode(b_ty, b[i])[0]) for i in pick]
+        bits, _ = dot("f16", x, y, total, len(pick), 25, half, "rn")
+        total = decode(size, bits)[0]
+    return encode(size, total + c)
+
+
+def mma(ty, k, block, places, half=False, last="rz", name=None, b_ty=None, seed=101, spread=None):
+    eight = ty in ("e4m3", "e5m2")
+    b_ty = b_ty or ty
+    p = Program(name, f"mma.sync of {ty} with terms of different size: blocks of {block}, {places} places." if not eight else
+                f"mma.sync of {ty} by {b_ty} with terms of different size: two sums of f16, then C.")
     size = ELEMENT[ty]
-    a, b = values(ty, 101, 16 * k), values(ty, 102, 8 * k)
+    a, b = values(ty, seed, 16 * k, spread), values(b_ty, seed + 1, 8 * k, spread)
     p.buffer("a", STORED.get(ty, ty), len(a), "list", a)
-    p.buffer("b", STORED.get(ty, ty), len(b), "list", b)
+    p.buffer("b", STORED.get(b_ty, b_ty), len(b), "list", b)
     c_bits = 0x3E9B if half else 0x3E9A5A5B
     c = decode("f16" if half else "f32", c_bits)[0]
-    d = [[dot(ty, a[i * k : i * k + k], b[j * k : j * k + k], c, block, places, half, last)[0] for j in range(8)]
-         for i in range(16)]
+    def element(i, j):
+        x, y = a[i * k : i * k + k], b[j * k : j * k + k]
+        if eight:
+            return converted([(ty, v) for v in x], y, b_ty, c, half)
+        return dot(ty, x, y, c, block, places, half, last)[0]
+    d = [[element(i, j) for j in range(8)] for i in range(16)]
     row_bytes = k * size
     n_a, n_b, n_d = 16 * row_bytes // 128, 8 * row_bytes // 128, 2 if half else 4
     body = ["    mov.u32 %r0, %tid.x;", "    shr.u32 %r1, %r0, 2;", "    and.b32 %r2, %r0, 3;",
@@ -92,11 +113,97 @@ def mma(ty, k, block, places, half=False, last="rz", name=None):
         body.append(f"    mov.b32 %r{40 + i}, 0x{c_bits << 16 | c_bits if half else c_bits:08x};")
     group = lambda first, n: "{" + ", ".join(f"%r{first + i}" for i in range(n)) + "}"
     d_ty = "f16" if half else "f32"
-    body.append(f"    mma.sync.aligned.m16n8k{k}.row.col.{d_ty}.{ty}.{ty}.{d_ty}\n"
+    body.append(f"    mma.sync.aligned.m16n8k{k}.row.col.{d_ty}.{ty}.{b_ty}.{d_ty}\n"
                 f"        {group(30, n_d)}, {group(10, n_a)}, {group(20, n_b)}, {group(40, n_d)};")
     body += store_registers(30, n_d)
     p.buffer("out", "b32", 32 * n_d, "empty")
     p.expect("out", "b32", words(d, n_d, 1, half))
+    p.params = ["a", "b", "out"]
+    p.write("\n".join(body))
+
+
+def chain(a, b, c):
+    """Fused multiply-adds in the order of k, doubles."""
+    for x, y in zip(a, b):
+        c = decode("f64", encode("f64", decode("f64", x)[0] * decode("f64", y)[0] + c))[0]
+    return encode("f64", c)
+
+
+def mma_f64(m, k, name):
+    """Doubles whose sums need rounding."""
+    p = Program(name, f"mma.sync m{m}n8k{k} on doubles that need rounding: a chain of fma in the order of k.")
+    def random(seed, count):
+        raw = lcg(seed, 0, 65535, 5 * count)
+        return [(r[0] & 1) << 63 | 1023 - 6 + r[0] // 2 % 12 << 52 | (r[1] & 15) << 48 | r[2] << 32 | r[3] << 16 | r[4]
+                for r in (raw[5 * i : 5 * i + 5] for i in range(count))]
+    a, b = random(31, m * k), random(32, 8 * k)
+    c_bits = 0x3FF123456789ABCD
+    c = decode("f64", c_bits)[0]
+    p.buffer("a", "f64", m * k, "list", a)
+    p.buffer("b", "f64", 8 * k, "list", b)
+    blocks, n_a, n_b, n_d = m // 8, m * k // 32, k // 4, m // 4
+    body = ["    mov.u32 %r0, %tid.x;", "    shr.u32 %r1, %r0, 2;", "    and.b32 %r2, %r0, 3;",
+            f"    mad.lo.u32 %r3, %r1, {k}, %r2;", "    ld.param.u64 %rd1, [a];",
+            "    ld.param.u64 %rd2, [b];", "    mad.wide.u32 %rd1, %r3, 8, %rd1;",
+            "    mad.wide.u32 %rd2, %r3, 8, %rd2;", f"    mov.f64 %fd50, 0d{c_bits:016x};"]
+    for i in range(n_a):
+        body.append(f"    ld.global.f64 %fd{10 + i}, [%rd1+{64 * k * (i % blocks) + 32 * (i // blocks)}];")
+    for i in range(n_b):
+        body.append(f"    ld.global.f64 %fd{20 + i}, [%rd2+{32 * i}];")
+    group = lambda first, n: "{" + ", ".join(f"%fd{first + i}" for i in range(n)) + "}"
+    body.append(f"    mma.sync.aligned.m{m}n8k{k}.row.col.f64.f64.f64.f64\n"
+                f"        {group(30, n_d)}, {group(10, n_a)}, {group(20, n_b)}, {{{', '.join(['%fd50'] * n_d)}}};")
+    body += ["    ld.param.u64 %rd9, [out];", f"    mad.wide.u32 %rd9, %r0, {8 * n_d}, %rd9;"]
+    body += [f"    st.global.f64 [%rd9+{8 * i}], %fd{30 + i};" for i in range(n_d)]
+    p.buffer("out", "f64", 32 * n_d, "empty")
+    element = lambda i, j: chain(a[i * k : i * k + k], b[j * k : j * k + k], c)
+    p.expect("out", "f64", [element(lane // 4 + 8 * (i // 2), lane % 4 * 2 + i % 2) for lane in range(32) for i in range(n_d)])
+    p.params = ["a", "b", "out"]
+    p.write("\n".join(body))
+
+
+def wmma(ty, m, n, k, d_ty, b_row=False, name=None):
+    """wmma with terms of different size; C is the same number everywhere."""
+    p = Program(name, f"wmma m{m}n{n}k{k} of {ty} into {d_ty}, terms of different size.")
+    integer = ty in ("s8", "u8")
+    size = ELEMENT[ty]
+    if integer:
+        low, high = (0, 255) if ty == "u8" else (-128, 127)
+        a, b = lcg(51, low, high, m * k), lcg(52, low, high, n * k)
+        p.buffer("a", "b8", m * k, "list", [v & 255 for v in a])
+        p.buffer("b", "b8", n * k, "list", [v & 255 for v in b])
+    else:
+        a, b = values(ty, 51, m * k), values(ty, 52, n * k)
+        p.buffer("a", STORED.get(ty, ty), m * k, "list", a)
+        p.buffer("b", STORED.get(ty, ty), n * k, "list", b)
+    c_bits = {"f32": 0x3E9A5A5B, "f16": 0x3E9B, "s32": 12345}[d_ty]
+
+    def element(i, j):
+        x = a[i * k : i * k + k]
+        y = [b[t * n + j] for t in range(k)] if b_row else b[j * k : j * k + k]
+        if integer:
+            return 12345 + sum(v * w for v, w in zip(x, y)) & 0xFFFFFFFF
+        return dot(ty, x, y, decode(d_ty, c_bits)[0], 4 if ty == "tf32" else k, 25, d_ty == "f16", "rn")[0]
+    frag = {"f16": (8, 8), "bf16": (4, 4), "tf32": (4, 4), "s8": (2, 2), "u8": (2, 2)}[ty]
+    if (m, n) == (32, 8):
+        frag = {"f16": (8, 8), "bf16": (8, 2), "s8": (4, 1), "u8": (4, 1)}[ty]
+    if (m, n) == (8, 32):
+        frag = {"f16": (8, 8), "bf16": (2, 8), "s8": (1, 4), "u8": (1, 4)}[ty]
+    n_d = 4 if d_ty == "f16" else 8
+    group = lambda first, count: "{" + ", ".join(f"%r{first + i}" for i in range(count)) + "}"
+    major = "row" if b_row else "col"
+    c = c_bits << 16 | c_bits if d_ty == "f16" else c_bits
+    types = f"{d_ty}.{d_ty}" if ty == "f16" else f"{d_ty}.{ty}.{ty}.{d_ty}"
+    body = ["    ld.param.u64 %rd1, [a];", "    ld.param.u64 %rd2, [b];", "    ld.param.u64 %rd3, [out];"]
+    body += [f"    mov.b32 %r{60 + i}, 0x{c:x};" for i in range(n_d)]
+    body += [f"    wmma.load.a.sync.aligned.row.m{m}n{n}k{k}.global.{ty} {group(10, frag[0])}, [%rd1], {k};",
+             f"    wmma.load.b.sync.aligned.{major}.m{m}n{n}k{k}.global.{ty} {group(20, frag[1])}, [%rd2], {n if b_row else k};",
+             f"    wmma.mma.sync.aligned.row.{major}.m{m}n{n}k{k}.{types}\n"
+             f"        {group(40, n_d)}, {group(10, frag[0])}, {group(20, frag[1])}, {group(60, n_d)};",
+             f"    wmma.store.d.sync.aligned.row.m{m}n{n}k{k}.global.{d_ty} [%rd3], {group(40, n_d)}, {n};"]
+    stored = "b32" if integer else d_ty
+    p.buffer("out", stored, m * n, "empty")
+    p.expect("out", stored, [element(i, j) for i in range(m) for j in range(n)])
     p.params = ["a", "b", "out"]
     p.write("\n".join(body))
 
@@ -172,3 +279,16 @@ def sums():
     wgmma("f16", 16, 25, True, "rn", "sum_wgmma_f16_into_f16")
     for ty in ("e4m3", "e5m2"):
         wgmma(ty, 32, 13, name=f"sum_wgmma_{ty}")
+    for a, b, k, half in (("e4m3", "e4m3", 32, False), ("e5m2", "e5m2", 32, False), ("e4m3", "e5m2", 32, False),
+                          ("e5m2", "e4m3", 32, True), ("e4m3", "e4m3", 16, False), ("e4m3", "e4m3", 32, True)):
+        pair = a if a == b else f"{a}_{b}"
+        mma(a, k, 0, 0, half, "rn", f"sum_mma_{pair}_k{k}{'_f16' if half else ''}", b, spread=(-3, 5) if half else None)
+    for a, b, seed in (("e4m3", "e4m3", 771), ("e5m2", "e4m3", 773)):
+        mma(a, 32, 0, 0, name=f"sum_mma_{a}_{b}_again", b_ty=b, seed=seed, spread=(-6, 7))
+    for m, k in ((8, 4), (16, 4), (16, 8), (16, 16)):
+        mma_f64(m, k, f"sum_mma_f64_m{m}k{k}")
+    for ty, m, n, k, d, row in (("f16", 16, 16, 16, "f32", False), ("f16", 32, 8, 16, "f32", True), ("f16", 8, 32, 16, "f16", False),
+                                ("f16", 16, 16, 16, "f16", True), ("bf16", 16, 16, 16, "f32", False), ("bf16", 8, 32, 16, "f32", True),
+                                ("tf32", 16, 16, 8, "f32", False), ("s8", 16, 16, 16, "s32", False), ("u8", 32, 8, 16, "s32", True),
+                                ("s8", 8, 32, 16, "s32", False)):
+        wmma(ty, m, n, k, d, row, f"wmma_{ty}_m{m}n{n}_{d}{'_row' if row else ''}")

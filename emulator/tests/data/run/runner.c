@@ -1,9 +1,10 @@
 // Runs programs of this folder on a device and compares what they leave in memory:
-//   nvcc -o runner runner.c -lcuda && ./runner *.ptx
+//   nvcc -o runner runner.c -lcuda -lm && ./runner *.ptx
 // One line a program: PASS, FAIL with the first difference, or ERROR. After an error that ends the
 // context the runner starts itself again for the rest. The exit status is 0 when the run is over.
 #define _GNU_SOURCE
 #include <cuda.h>
+#include <math.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ typedef struct {
 
 typedef struct {
     char name[32], buffer[32], type[8], fill[8];
-    int rank, swizzle;
+    int rank, swizzle, interleave;
     uint64_t numbers[32];
 } Map;
 
@@ -30,14 +31,17 @@ typedef struct {
     char buffer[32];
     size_t first, filled;
     unsigned char *bytes;
+    char type[8];
+    int near, units, power;  // near: values may lie so far away
 } Expected;
 
 static Buffer buffers[MOST];
 static Map maps[MOST];
 static Expected expected[MOST];
 static struct { char buffer[32]; size_t bytes; uint64_t value; } hashes[MOST];
+static struct { char buffer[32], type[8]; size_t first, elements; } asked[MOST];
 static char params[MOST][32];
-static int n_buffers, n_maps, n_expected, n_hashes, n_params;
+static int n_buffers, n_maps, n_expected, n_hashes, n_asked, n_params;
 static unsigned launch[6], cluster[3], shared_bytes;
 static int has_cluster;
 static char **all;
@@ -46,7 +50,7 @@ static int at, count;
 static int size_of(const char *type) {
     if (!strcmp(type, "b8") || !strcmp(type, "e4m3") || !strcmp(type, "e5m2")) return 1;
     if (!strcmp(type, "b16") || !strcmp(type, "f16") || !strcmp(type, "bf16")) return 2;
-    if (!strcmp(type, "b64") || !strcmp(type, "f64")) return 8;
+    if (!strcmp(type, "b64") || !strcmp(type, "s64") || !strcmp(type, "f64")) return 8;
     return 4;
 }
 
@@ -82,7 +86,7 @@ static Buffer *find(const char *name) {
 }
 
 static void parse(char *text) {
-    n_buffers = n_maps = n_expected = n_hashes = n_params = has_cluster = 0;
+    n_buffers = n_maps = n_expected = n_hashes = n_asked = n_params = has_cluster = 0;
     shared_bytes = 0;
     char type[8] = "";
     int into = 0;  // 1: the last buffer, 2: the last expectation
@@ -134,15 +138,25 @@ static void parse(char *text) {
             for (int i = 0; i < 4 * m->rank - 1; i++) m->numbers[i] = strtoull(NEXT, 0, 10);
             m->swizzle = atoi(NEXT);
             strcpy(m->fill, NEXT);
+            word = NEXT;  // "interleave", or nothing
+            m->interleave = word ? atoi(NEXT) : 0;
         } else if (!strcmp(word, "param")) {
             strcpy(params[n_params++], NEXT);
-        } else if (!strcmp(word, "expect")) {
+        } else if (!strcmp(word, "ask")) {
+            strcpy(asked[n_asked].buffer, NEXT);
+            strcpy(asked[n_asked].type, NEXT);
+            asked[n_asked].first = atol(NEXT);
+            asked[n_asked++].elements = atol(NEXT);
+        } else if (!strcmp(word, "expect") || !strcmp(word, "within")) {
             Expected *e = &expected[n_expected++];
+            e->near = !strcmp(word, "within");
             strcpy(e->buffer, NEXT);
             strcpy(type, NEXT);
             e->first = atol(NEXT) * size_of(type);
             e->bytes = calloc(1, atol(NEXT) * size_of(type) + 64);
             e->filled = 0;
+            strcpy(e->type, type);
+            if (e->near) e->units = atoi(NEXT), e->power = atoi(NEXT);
             into = 2;
         } else if (!strcmp(word, "hash")) {
             strcpy(hashes[n_hashes].buffer, NEXT);
@@ -154,12 +168,16 @@ static void parse(char *text) {
 
 static CUresult encode(Map *m, CUtensorMap *out) {
     static const struct { const char *name; CUtensorMapDataType type; } types[] = {
+        {"s32", CU_TENSOR_MAP_DATA_TYPE_INT32},    {"s64", CU_TENSOR_MAP_DATA_TYPE_INT64},
+        {"f32ftz", CU_TENSOR_MAP_DATA_TYPE_FLOAT32_FTZ},
+        {"tf32", CU_TENSOR_MAP_DATA_TYPE_TFLOAT32},
+        {"tf32ftz", CU_TENSOR_MAP_DATA_TYPE_TFLOAT32_FTZ},
         {"b8", CU_TENSOR_MAP_DATA_TYPE_UINT8},     {"b16", CU_TENSOR_MAP_DATA_TYPE_UINT16},
         {"b32", CU_TENSOR_MAP_DATA_TYPE_UINT32},   {"b64", CU_TENSOR_MAP_DATA_TYPE_UINT64},
         {"f16", CU_TENSOR_MAP_DATA_TYPE_FLOAT16},  {"bf16", CU_TENSOR_MAP_DATA_TYPE_BFLOAT16},
         {"f32", CU_TENSOR_MAP_DATA_TYPE_FLOAT32},  {"f64", CU_TENSOR_MAP_DATA_TYPE_FLOAT64}};
     CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_UINT8;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 13; i++)
         if (!strcmp(types[i].name, m->type)) type = types[i].type;
     int r = m->rank;
     cuuint64_t dims[5], strides[5];
@@ -176,7 +194,10 @@ static CUresult encode(Map *m, CUtensorMap *out) {
                                                     : CU_TENSOR_MAP_SWIZZLE_NONE;
     return cuTensorMapEncodeTiled(
         out, type, r, (void *)find(m->buffer)->address, dims, strides, box, steps,
-        CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+        m->interleave == 16   ? CU_TENSOR_MAP_INTERLEAVE_16B
+        : m->interleave == 32 ? CU_TENSOR_MAP_INTERLEAVE_32B
+                              : CU_TENSOR_MAP_INTERLEAVE_NONE,
+        swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE,
         strcmp(m->fill, "nan") ? CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE
                                : CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA);
 }
@@ -213,6 +234,43 @@ static void too_long(int signal) {
             start_again();                                                \
         }                                                                 \
     } while (0)
+
+// A value as a number, and its place among the values of its type.
+static double number(const char *type, const unsigned char *at, int64_t *place) {
+    uint32_t bits = 0;
+    memcpy(&bits, at, size_of(type));
+    uint32_t sign = 1u << (8 * size_of(type) - 1);
+    *place = bits & sign ? -(int64_t)(bits & ~sign) : (int64_t)bits;
+    if (!strcmp(type, "f16")) {
+        int e = bits >> 10 & 31, f = bits & 1023;
+        double x = e == 31 ? (f ? NAN : INFINITY) : e ? ldexp(1024 + f, e - 25) : ldexp(f, -24);
+        return bits & sign ? -x : x;
+    }
+    if (!strcmp(type, "bf16")) bits <<= 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+static int differs(const Expected *e, const unsigned char *found, size_t at, size_t step) {
+    size_t bytes = e->filled - at < step ? e->filled - at : step;
+    if (!e->near) return !!memcmp(found + at, e->bytes + at, bytes);
+    int64_t i, j;
+    double x = number(e->type, found + at, &i), y = number(e->type, e->bytes + at, &j);
+    if (!isfinite(x) || !isfinite(y)) return !(x == y || (isnan(x) && isnan(y)));
+    return !(llabs(i - j) <= e->units || fabs(x - y) <= ldexp(1, e->power));
+}
+
+static void tell(const char *path, const char *type, const unsigned char *bytes, size_t elements) {
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    printf("ANSWER %.*s", (int)(strlen(name) - 4), name);
+    for (size_t i = 0; i < elements; i++) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + i * size_of(type), size_of(type));
+        printf(" %llx", (unsigned long long)word);
+    }
+    printf("\n");
+}
 
 static void run(const char *path) {
     char log_text[4096] = "";
@@ -269,19 +327,21 @@ static void run(const char *path) {
         unsigned char *found = malloc(e->filled);
         CHECK(cuMemcpyDtoH(found, find(e->buffer)->address + e->first, e->filled));
         int wrong = 0, shown = 0;
-        for (size_t j = 0; j < e->filled; j += 4) wrong += !!memcmp(found + j, e->bytes + j, e->filled - j < 4 ? e->filled - j : 4);
+        size_t step = e->near ? size_of(e->type) : 4;
+        for (size_t j = 0; j < e->filled; j += step) wrong += differs(e, found, j, step);
         if (!wrong) continue;
         good = 0;
-        printf("FAIL %s: %s, %d of %zu words differ:", path, e->buffer, wrong, e->filled / 4);
-        for (size_t j = 0; j + 4 <= e->filled && shown < 12; j += 4)
-            if (memcmp(found + j, e->bytes + j, 4)) {
-                uint32_t x, y;
-                memcpy(&x, found + j, 4);
-                memcpy(&y, e->bytes + j, 4);
-                printf(" [%zu] %08x!=%08x", j / 4, x, y);
+        printf("FAIL %s: %s, %d of %zu differ:", path, e->buffer, wrong, e->filled / step);
+        for (size_t j = 0; j + step <= e->filled && shown < 12; j += step)
+            if (differs(e, found, j, step)) {
+                uint32_t x = 0, y = 0;
+                memcpy(&x, found + j, step);
+                memcpy(&y, e->bytes + j, step);
+                printf(" [%zu] %08x!=%08x", j / step, x, y);
                 shown++;
             }
         printf("\n");
+        if (getenv("ANSWERS")) tell(path, e->type, found, e->filled / size_of(e->type));
     }
     for (int i = 0; i < n_hashes && good; i++) {
         unsigned char *found = malloc(hashes[i].bytes);
@@ -292,6 +352,13 @@ static void run(const char *path) {
             good = 0;
             printf("FAIL %s: %s, hash %016llx\n", path, hashes[i].buffer, (unsigned long long)h);
         }
+    }
+    for (int i = 0; i < n_asked; i++) {
+        int size = size_of(asked[i].type);
+        unsigned char *found = malloc(asked[i].elements * size);
+        CHECK(cuMemcpyDtoH(found, find(asked[i].buffer)->address + asked[i].first * size, asked[i].elements * size));
+        tell(path, asked[i].type, found, asked[i].elements);
+        good = 0;
     }
     if (good) printf("PASS %s\n", path);
     for (int i = 0; i < n_buffers; i++) cuMemFree(buffers[i].address);
