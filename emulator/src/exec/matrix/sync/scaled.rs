@@ -36,7 +36,10 @@ pub(super) fn multiply(
                 let thread =
                     uniform(&read32(&warp.regs, which[2], at.active)?, at.active, "a thread-id")?;
                 let lanes = if rows == 16 { 2 } else { 1 };
-                if byte as usize + count > 4 || byte as usize % count != 0 || thread * lanes > 3 {
+                if byte as usize + count > 4
+                    || !(byte as usize).is_multiple_of(count)
+                    || thread * lanes > 3
+                {
                     return Err(illegal(format!(
                         "byte-id {byte} and thread-id {thread} with {count} scales a row"
                     )));
