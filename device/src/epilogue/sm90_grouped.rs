@@ -2,11 +2,11 @@
 
 use crate::decode::DECODED_UNIT;
 use crate::epilogue::silu_mul::silu_mul;
-use crate::epilogue::store::store_2;
-use crate::kernels::Output;
+use crate::epilogue::store::{store_2, store_2_f32};
+use crate::epilogue::store_tokens::Element;
 use crate::pipeline::group_walk::{Found, Groups};
 use crate::ptx::memory::ld_global_nc_b32;
-use crate::tile::group_schedule::{self as schedule, FLAG_BF16, first_half};
+use crate::tile::group_schedule::{self as schedule, first_half};
 use crate::tile::sm90_grouped::FLAG_ONE_PRODUCT;
 
 /// A tile of a group, and what its sums become.
@@ -61,11 +61,11 @@ impl Destination {
         if row >= rows {
             return;
         }
-        let output = if self.flags & FLAG_BF16 != 0 { Output::Bf16 } else { Output::F16 };
+        let element = Element::of(self.flags);
         let scaled = |pair: [f32; 2]| pair.map(|sum| sum * (DECODED_UNIT * DECODED_UNIT));
         let (gate, up) = (scaled(gate), scaled(up));
         let row = first_row as u64 + tile.batch as u64 * rows as u64 + row as u64;
-        let to = self.c + 2 * (row * self.ldc as u64 + column as u64);
+        let to = self.c + element.bytes() * (row * self.ldc as u64 + column as u64);
         // SAFETY: inside the group's rows and columns. N is a multiple of 8, so both columns are inside C
         // or both outside.
         unsafe {
@@ -73,17 +73,29 @@ impl Destination {
                 if column < self.n {
                     let c0 = silu_mul(gate[0], up[0], self.alpha1, self.alpha2);
                     let c1 = silu_mul(gate[1], up[1], self.alpha1, self.alpha2);
-                    store_2(output, to, [c0, c1]);
+                    store_as(element, to, [c0, c1]);
                 }
                 return;
             }
             let half = first_half(self.n);
             if column < self.n && column < half {
-                store_2(output, to, gate.map(|x| x * self.alpha1));
+                store_as(element, to, gate.map(|x| x * self.alpha1));
             }
             if column + half < self.n {
-                store_2(output, to + 2 * half as u64, up.map(|x| x * self.alpha1));
+                let to = to + element.bytes() * half as u64;
+                store_as(element, to, up.map(|x| x * self.alpha1));
             }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn store_as(element: Element, to: u64, values: [f32; 2]) {
+    // SAFETY: the caller's.
+    unsafe {
+        match element {
+            Element::F32 => store_2_f32(to, values),
+            Element::Short(output) => store_2(output, to, values),
         }
     }
 }

@@ -7,7 +7,7 @@
 //!           of the maps only A's, as [`super::sm90_grouped_expand`] has made it: f16 [L, M, K]; the
 //!           dimensions are those of [`super::sm90_dual_gemm`]'s;
 //!           the gate's scales' address is that of the packed weights, tile/packed_sm90.rs
-//!           C: f16 or bf16; N % 8 = 0, K % 32 = 0, pointers multiples of 16: the host's plan
+//!           C: f16, bf16 or f32; N % 8 = 0, K % 32 = 0, pointers multiples of 16: the host's plan
 //! Grid      x: any number of CTAs; each walks the tiles `cta`, `cta + CTAs`, …
 //! Roles     sixteen consumer warps | one producer warp
 //! Barriers  producer --arrived[stage]-----> consumers
