@@ -30,9 +30,9 @@ const ROW_CYCLES: u64 = 30;
 /// A stage of 64 rows of both weights: loading them and decoding them overlap.
 fn stage_cycles(tokens: u32) -> u64 {
     match tokens {
-        ..=16 => 1_150,
-        ..=32 => 1_300,
-        ..=64 => 1_650,
+        0..=16 => 1_150,
+        17..=32 => 1_300,
+        33..=64 => 1_650,
         _ => 2_450,
     }
 }

@@ -36,9 +36,9 @@ const MEMORY_BYTES_PER_16_CYCLES: u64 = 16 * 16;
 /// Decoding 32 rows of both weights of a stage, and multiplying them: cycles of an SM.
 fn chunk_cycles(tokens: u32) -> u64 {
     match tokens {
-        ..=16 => 430,
-        ..=32 => 650,
-        ..=64 => 820,
+        0..=16 => 430,
+        17..=32 => 650,
+        33..=64 => 820,
         _ => 1_230,
     }
 }
