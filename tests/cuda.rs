@@ -7,6 +7,9 @@
 // Launching is unsafe: these tests keep the promises that it asks for, as each call says.
 #![allow(unsafe_code)]
 
+#[path = "cuda/groups.rs"]
+mod groups;
+
 use std::ptr;
 
 use cust::sys;

@@ -228,17 +228,31 @@ fn bulk_stores_and_loads() {
     let read = body.replace("wait_group 0", "wait_group.read 0");
     racy(&read, 1, "no wait for its completion");
     // Two copies to one place, one after the other.
-    let store = "cp.async.bulk.global.shared::cta.bulk_group [%rd1], [%r1], 256; \
+    let store = "cp.async.bulk.global.shared::cta.bulk_group [%rd1], [%r1+16], 240; \
         cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0; ";
     let twice =
         body.replace("wait_group 0; ld.global.u32 %r7, [%rd1];", &format!("wait_group 0; {store}"));
     fine(&twice, 1);
     racy(&twice.replacen("cp.async.bulk.wait_group 0; ", "", 1), 1, "no wait for its completion");
+    // All lanes of a warp store the same, as shipped kernels do; or not the same.
+    let lanes = "shl.b32 %r6, %r0, 2; add.u32 %r6, %r6, %r1; st.shared.u32 [%r6], %r5; \
+        fence.proxy.async.shared::cta; bar.sync 0; setp.gt.u32 %p2, %r0, 31; @%p2 bra E; \
+        mad.wide.u32 %rd5, %r2, 256, %rd0; and.b32 %r7, %r0, 16; mul.lo.u32 %r7, %r7, 0; \
+        add.u32 %r7, %r7, %r1; cp.async.bulk.global.shared::cta.bulk_group [%rd5], [%r7], 128; \
+        cp.async.bulk.commit_group; cp.async.bulk.wait_group 0; ld.global.u32 %r7, [%rd5]; E:";
+    fine(lanes, 1);
+    racy(&lanes.replace("mul.lo.u32 %r7, %r7, 0; ", ""), 1, "");
     // From two CTAs: a race, unless they store what is there.
     let all =
         body.replace("[%rd1], [%r1]", "[%rd0], [%r1]").replace("ld.global.u32 %r7, [%rd1];", "");
     racy(&all, 1, "conflicts with");
     fine(&all.replace("st.shared.u32 [%r6], %r5", "st.shared.u32 [%r6], 16843009"), 1);
+    // All store the same, which was not there before, and now and then one who does not.
+    let same = all.replace("st.shared.u32 [%r6], %r5", "st.shared.u32 [%r6], %r0");
+    fine(&same, 1);
+    let most =
+        all.replace("st.shared.u32 [%r6], %r5", "max.u32 %r9, %r2, 2; st.shared.u32 [%r6], %r9");
+    racy(&most, 1, "conflicts with");
     // Reductions do not race with each other.
     let add = all.replace(
         "cp.async.bulk.global.shared::cta.bulk_group",

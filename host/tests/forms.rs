@@ -213,11 +213,17 @@ fn every_misfit_names_element_expectation_and_finding() {
         (change(0, &|v| v.strides[0] *= 2), ["element 0 (a), memory", "bytes", "not in bytes"]),
         (change(0, &|v| v.shape.truncate(2)), ["element 0 (a), shape", "[M, K/2, L]", "[130, 48]"]),
         (
-            change(0, &|v| {
-                v.memory = Memory::Device(4096);
-                v.strides.swap(0, 1);
+            change(9, &|v| {
+                v.memory = Memory::Device(4097);
             }),
-            ["element 0 (a), strides", "[L, mn, K/2]", "contiguous"],
+            ["element 9 (c), shape and address", "element's size", "0x1001"],
+        ),
+        (
+            change(9, &|v| {
+                v.memory = Memory::Device(4096);
+                v.strides[0] = 0;
+            }),
+            ["element 9 (c), strides", "[0, 1, ", "no two"],
         ),
     ] {
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
@@ -243,9 +249,17 @@ fn device_memory_is_passed_on() {
     assert!(form.tensors.inputs().is_err());
     let text = complaint(&tuple);
     assert!(text.contains("device memory") && text.contains("element 3 (sfa)"), "{text}");
+    // Row-major scales alone have to be copied.
     tuple.drain(6..9);
-    let text = tensors(&tuple, BothScales::Trust).unwrap_err().to_string();
-    assert!(text.contains("element 3 (sfa)") && text.contains("permuted"), "{text}");
+    let form = tensors(&tuple, BothScales::Trust).unwrap();
+    let strided: Vec<_> = form.tensors.strided().map(|(name, _)| name).collect();
+    assert_eq!(strided, ["sfa", "sfb1", "sfb2"]);
+    let text = form.tensors.addresses().unwrap_err().to_string();
+    assert!(text.contains("forms::arrange"), "{text}");
+    // So has what lies right, but not where the kernels can read it.
+    tensor(&mut tuple[1]).memory = Memory::Device(8200);
+    let form = tensors(&tuple, BothScales::Trust).unwrap();
+    assert_eq!(form.tensors.strided().next().unwrap().0, "b1");
 }
 
 struct Group {

@@ -9,3 +9,4 @@ pub mod judge;
 pub mod model;
 pub mod mutants;
 pub mod patch;
+pub mod strided;

@@ -35,7 +35,7 @@ pub struct Options {
     activations: String,
     /// Time every tile and split instead of the plan's choice.
     #[arg(long)]
-    sweep: bool,
+    pub sweep: bool,
     /// Graph replays per shape.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     pub replays: usize,

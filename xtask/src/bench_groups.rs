@@ -2,12 +2,18 @@
 //! leaves them.
 //!
 //! As in the dense benchmark: a CUDA graph over several sets of tensors where one would stay in L2,
-//! events around its replays, and elements of C drawn at random compared with f64 afterwards.
+//! events around its replays, and elements of C drawn at random compared with f64 afterwards. A dual
+//! operation is timed in two passes too. The last column is the CPU time of one `launch()`.
+
+use std::ptr;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use nvfp4_dual_gemm::backend::Backend;
-use nvfp4_dual_gemm::backend::cuda::{Cuda, Graph, PreparedGroups};
-use nvfp4_dual_gemm::grouped::{Experts, Group, GroupAddresses, GroupedProblem, Operation};
+use nvfp4_dual_gemm::backend::cuda::{Buffer, Cuda, Graph, PreparedGroups};
+use nvfp4_dual_gemm::grouped::{
+    Experts, Group, GroupAddresses, GroupedProblem, Operation, TwoPass, sm90,
+};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngCore, SeedableRng};
@@ -29,6 +35,10 @@ const TOP: usize = 8;
 /// Tokens of a batch.
 const BATCHES: [usize; 6] = [1, 8, 32, 64, 256, 512];
 
+/// Launches whose CPU time is measured together, and how often.
+const LAUNCHES: u32 = 50;
+const LAUNCH_BATCHES: usize = 6;
+
 /// One group's, or all experts', sizes: M, weights' batches, N, K.
 type Sizes = (usize, usize, usize, usize);
 
@@ -37,13 +47,32 @@ struct Tensors {
     sizes: Sizes,
     host: [Vec<u8>; 6],
     /// A, B1, B2, SFA, SFB1, SFB2, C, alphas.
-    device: Vec<<Cuda as Backend>::Buffer>,
+    device: Vec<Buffer>,
+}
+
+/// A problem with tensors on the device.
+struct Bench {
+    problem: GroupedProblem,
+    offsets: Vec<u32>,
+    /// Enough sets of tensors that none stays in L2 until its next turn.
+    sets: Vec<Vec<Tensors>>,
+    /// The offsets on the device.
+    table: Buffer,
+}
+
+/// How one plan did.
+struct Timed {
+    /// Microseconds on the device: tenth percentile, median, ninetieth.
+    device_us: [f64; 3],
+    /// Microseconds of CPU time of a launch, at best.
+    launch_us: f64,
 }
 
 /// Runs the command.
 pub fn run(options: &Options, operation: Operation) -> Result<()> {
     let mut device = Cuda::new(0)?;
     println!("{}\n{operation:?}: medians of replays, microseconds", device.name());
+    println!("what             M     N     K     median     spread           launch()  plan");
     let mut rows = vec![];
     for (m, n, k) in CONTEST {
         let groups: Vec<Group> = m
@@ -52,17 +81,18 @@ pub fn run(options: &Options, operation: Operation) -> Result<()> {
             .collect();
         let problem = GroupedProblem::listed(operation, groups);
         let sizes: Vec<Sizes> = m.iter().map(|&m| (m, 1, n, k)).collect();
-        let times = time(&mut device, options, &problem, &sizes, &[])?;
-        rows.push(report(format!("{} groups", m.len()), (m.iter().sum(), n, k), times));
+        let mut bench = Bench::new(&mut device, problem, &sizes, vec![])?;
+        let what = format!("{} groups", m.len());
+        bench.run(&mut device, options, &what, (m.iter().sum(), n, k), &mut rows)?;
     }
     for (experts, n, k) in MIXTURES {
         for batch in BATCHES {
-            let offsets = routing(experts, batch);
             let problem = Experts { experts, rows: batch * TOP, n, k };
             let problem = GroupedProblem::experts(operation, problem);
             let sizes = [(batch * TOP, experts, n, k)];
-            let times = time(&mut device, options, &problem, &sizes, &offsets)?;
-            rows.push(report(format!("{experts} experts"), (batch * TOP, n, k), times));
+            let mut bench = Bench::new(&mut device, problem, &sizes, routing(experts, batch))?;
+            let what = format!("{experts} experts");
+            bench.run(&mut device, options, &what, (batch * TOP, n, k), &mut rows)?;
         }
     }
     if let Some(path) = &options.json {
@@ -70,14 +100,6 @@ pub fn run(options: &Options, operation: Operation) -> Result<()> {
         Measurements { device, copy_tb_s: None, rows }.write(path)?;
     }
     Ok(())
-}
-
-fn report(who: String, (m, n, k): (usize, usize, usize), (times, plan): ([f64; 3], String)) -> Row {
-    let [low_us, median_us, high_us] = times;
-    println!(
-        "{who:<12} {m:>5} {n:>5} {k:>5}  {median_us:>9.2}  {low_us:>8.2}..{high_us:<8.2} {plan}"
-    );
-    Row { who: format!("ours, {who}"), m, n, k, low_us, median_us, high_us, plan: Some(plan) }
 }
 
 /// Where each expert's rows begin when every token goes to 8 experts drawn at random.
@@ -97,57 +119,115 @@ fn routing(experts: usize, batch: usize) -> Vec<u32> {
         .collect()
 }
 
-fn time(
-    device: &mut Cuda,
-    options: &Options,
-    problem: &GroupedProblem,
-    sizes: &[Sizes],
-    offsets: &[u32],
-) -> Result<([f64; 3], String)> {
-    let plan = device.plan_groups(problem)?;
-    let dual = problem.operation == Operation::DualGemm;
-    let weights: usize =
-        sizes.iter().map(|&(_, e, n, k)| e * n * k / 16 * if dual { 18 } else { 9 }).sum();
-    let sets = FOOTPRINT.div_ceil(weights).clamp(1, 12);
-    let mut all = vec![];
-    for seed in 0..sets as u64 {
-        let mut rng = SmallRng::seed_from_u64(seed);
-        let tensors: Result<Vec<_>> = sizes
-            .iter()
-            .map(|&sizes| Tensors::new(device, &mut rng, sizes, !offsets.is_empty()))
-            .collect();
-        all.push(tensors?);
-    }
-    let bytes: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
-    let mut table = device.alloc("offsets", bytes.len().max(4))?;
-    let mut at = 0;
-    if !offsets.is_empty() {
-        device.upload(&mut table, &bytes)?;
-        at = device.address(&table);
-    }
-    let mut prepared: Vec<PreparedGroups> = vec![];
-    for set in &all {
-        let addresses: Vec<_> = set.iter().map(|tensors| tensors.addresses(device)).collect();
-        prepared.push(device.prepare_groups(&plan, &addresses, at)?);
-    }
-    let rounds = 16usize.div_ceil(prepared.len());
-    // SAFETY: the buffers live until the last replay has ended, and nothing else uses them.
-    let graph = unsafe {
-        Graph::record(device, |stream| {
-            (0..rounds).flat_map(|_| &prepared).try_for_each(|one| one.launch(stream))
-        })?
-    };
-    let mut times = vec![];
-    for replay in 0..options.replays + 3 {
-        let milliseconds = graph.replay()?;
-        if replay >= 3 {
-            times.push(f64::from(milliseconds) * 1e3 / (rounds * prepared.len()) as f64);
+impl Bench {
+    fn new(
+        device: &mut Cuda,
+        problem: GroupedProblem,
+        sizes: &[Sizes],
+        offsets: Vec<u32>,
+    ) -> Result<Bench> {
+        let products = problem.operation.products();
+        let weights: usize = sizes.iter().map(|&(_, e, n, k)| e * n * k / 16 * 9 * products).sum();
+        let mut sets = vec![];
+        for seed in 0..FOOTPRINT.div_ceil(weights).clamp(1, 12) as u64 {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut set = vec![];
+            for &sizes in sizes {
+                set.push(Tensors::new(device, &mut rng, sizes, !offsets.is_empty())?);
+            }
+            sets.push(set);
         }
+        let bytes: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+        let mut table = device.alloc("offsets", bytes.len().max(4))?;
+        if !offsets.is_empty() {
+            device.upload(&mut table, &bytes)?;
+        }
+        Ok(Bench { problem, offsets, sets, table })
     }
-    for tensors in &all[sets - 1] {
-        tensors.check(device, dual, offsets)?;
+
+    /// Times the plan's choice or, in a sweep, every tile; and two passes.
+    fn run(
+        &mut self,
+        device: &mut Cuda,
+        options: &Options,
+        what: &str,
+        (m, n, k): (usize, usize, usize),
+        rows: &mut Vec<Row>,
+    ) -> Result<()> {
+        let mut report = |who: &str, plan: String, timed: Timed| {
+            let Timed { device_us: [low_us, median_us, high_us], launch_us } = timed;
+            println!(
+                "{what:<12} {m:>5} {n:>5} {k:>5}  {median_us:>9.2}  {low_us:>8.2}..{high_us:<8.2}  {launch_us:>6.2}  {plan}"
+            );
+            let (who, plan) = (format!("{who}, {what}"), Some(plan));
+            rows.push(Row { who, m, n, k, low_us, median_us, high_us, plan });
+        };
+        let mut plans = vec![device.plan_groups(&self.problem)?];
+        if options.sweep {
+            let sms = device.sm_count();
+            let all = sm90::tiles().map(|tile| sm90::with_tile(&self.problem, tile, sms));
+            plans = all.collect::<Result<_, _>>()?;
+        }
+        for plan in plans {
+            let prepare =
+                |device: &Cuda, at: &[_], offsets| device.prepare_groups(&plan, at, offsets);
+            let [rows, columns] = plan.tile;
+            report("ours", format!("{rows}x{columns}"), self.time(device, options, prepare)?);
+        }
+        if self.problem.operation == Operation::DualGemm {
+            let plan = TwoPass::of(&self.problem, |problem| device.plan_groups(problem))?;
+            let prepare =
+                |device: &Cuda, at: &[_], offsets| device.prepare_two_pass(&plan, at, offsets);
+            let [rows, columns] = plan.gate.tile;
+            let plan = format!("two passes {rows}x{columns}");
+            report("two passes", plan, self.time(device, options, prepare)?);
+        }
+        Ok(())
     }
-    Ok((percentiles(times), format!("{}x{}", plan.tile[0], plan.tile[1])))
+
+    fn time(
+        &mut self,
+        device: &mut Cuda,
+        options: &Options,
+        prepare: impl Fn(&Cuda, &[GroupAddresses], u64) -> nvfp4_dual_gemm::Result<PreparedGroups>,
+    ) -> Result<Timed> {
+        let at = if self.offsets.is_empty() { 0 } else { device.address(&self.table) };
+        let mut prepared = vec![];
+        for set in &mut self.sets {
+            set.iter_mut().try_for_each(|tensors| tensors.poison(device))?;
+            let addresses: Vec<_> = set.iter().map(|tensors| tensors.addresses(device)).collect();
+            prepared.push(prepare(device, &addresses, at)?);
+        }
+        let rounds = 16usize.div_ceil(prepared.len());
+        // SAFETY: the buffers live until the last replay has ended, and nothing else uses them.
+        let graph = unsafe {
+            Graph::record(device, |stream| {
+                (0..rounds).flat_map(|_| &prepared).try_for_each(|one| one.launch(stream))
+            })?
+        };
+        let mut times = vec![];
+        for replay in 0..options.replays + 3 {
+            let milliseconds = graph.replay()?;
+            if replay >= 3 {
+                times.push(f64::from(milliseconds) * 1e3 / (rounds * prepared.len()) as f64);
+            }
+        }
+        let mut launch_us = f64::INFINITY;
+        for _ in 0..LAUNCH_BATCHES {
+            let start = Instant::now();
+            for _ in 0..LAUNCHES {
+                // SAFETY: as above; the check below waits for the default stream.
+                unsafe { prepared[0].launch(ptr::null_mut())? };
+            }
+            launch_us = launch_us.min(start.elapsed().as_secs_f64() * 1e6 / f64::from(LAUNCHES));
+            device.download(&self.table, &mut vec![0; 4 * self.offsets.len().max(1)])?;
+        }
+        for tensors in &self.sets[self.sets.len() - 1] {
+            let dual = self.problem.operation == Operation::DualGemm;
+            tensors.check(device, dual, &self.offsets)?;
+        }
+        Ok(Timed { device_us: percentiles(times), launch_us })
+    }
 }
 
 impl Tensors {
@@ -212,6 +292,12 @@ impl Tensors {
             alphas1: at(7),
             alphas2: at(7) + 4 * self.sizes.1 as u64,
         }
+    }
+
+    /// Forgets C.
+    fn poison(&mut self, device: &mut Cuda) -> nvfp4_dual_gemm::Result<()> {
+        let (m, _, n, _) = self.sizes;
+        device.upload(&mut self.device[6], &vec![0xff; 2 * m * n])
     }
 
     /// Compares elements of C with f64.

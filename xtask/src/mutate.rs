@@ -1,6 +1,7 @@
 //! `cargo xtask mutate`: mistakes made in a kernel, one at a time; would anybody notice?
 
 mod hopper;
+mod launch;
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +32,11 @@ Examples:
   cargo xtask mutate                                       every kernel of the shipped PTX
   cargo xtask mutate nvfp4_dual_gemm_sm100_128x64_f16      one
   cargo xtask mutate nvfp4_dual_gemm_sm90_64x64_bf16       one of Hopper's
-  cargo xtask mutate --only fence --seeds 24               mutants whose opcode contains 'fence'")]
+  cargo xtask mutate --only fence --seeds 24               mutants whose opcode contains 'fence'
+  cargo xtask mutate --launch launch.json                  the program of a launch file
+
+What a launch file's program computes without a mistake is what it should, and outputs are compared with
+that. Its survivors are only listed: whether they are equivalent is for its author to say.")]
 pub struct Options {
     /// The kernel; all of them when left out.
     kernel: Option<String>,
@@ -44,13 +49,48 @@ pub struct Options {
     /// Only mutants whose opcode contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+    /// Only mutants whose description contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    what: String,
+    /// No mutants whose description contains this.
+    #[arg(long, value_name = "TEXT")]
+    skip: Vec<String>,
+    /// Mutate the program of this launch file.
+    #[arg(long, value_name = "LAUNCH.json", conflicts_with_all = ["kernel", "ptx"])]
+    launch: Vec<PathBuf>,
+    /// With --launch: the program's output BUFFER must be what FILE holds, to begin with.
+    #[arg(long = "expected-buffer", value_name = "BUFFER=FILE", requires = "launch", value_parser = launch::expectation)]
+    expected: Vec<(String, PathBuf)>,
+    /// With --launch: run every mutant under every seed, and tell who was killed by luck.
+    #[arg(long, requires = "launch")]
+    every_seed: bool,
+    /// With --launch: answer the open questions of the ISA by the written guarantee alone.
+    #[arg(long, requires = "launch")]
+    strict: bool,
     /// Also print who was killed, and by what.
     #[arg(long)]
     verbose: bool,
 }
 
+impl Options {
+    fn wants(&self, mutant: &Mutant) -> bool {
+        let skipped = self.skip.iter().any(|text| mutant.what.contains(text));
+        mutant.opcode.contains(&self.only) && mutant.what.contains(&self.what) && !skipped
+    }
+}
+
+fn progress(length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left");
+    bar.set_style(style.expect("the template is legal"));
+    bar
+}
+
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
+    if !options.launch.is_empty() {
+        return options.launch.iter().try_for_each(|path| launch::run(path, options).map(drop));
+    }
     let texts = match &options.ptx {
         Some(path) => {
             vec![fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?]
@@ -208,7 +248,7 @@ impl Case {
 fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
     let start = Instant::now();
     let mut all = mutants::of(text, kernel).with_context(|| format!("no entry '{kernel}'"))?;
-    all.retain(|mutant| mutant.opcode.contains(&options.only));
+    all.retain(|mutant| options.wants(mutant));
     let cases = cases(text, kernel)?;
     let mut longest = 0;
     for case in &cases {
@@ -218,9 +258,7 @@ fn mutate(text: &str, kernel: &str, options: &Options) -> Result<usize> {
         }
         longest = longest.max(instructions);
     }
-    let bar = ProgressBar::new(all.len() as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left");
-    bar.set_style(style.expect("the template is legal"));
+    let bar = progress(all.len());
     let ended: Vec<Option<String>> = all
         .par_iter()
         .map(|mutant| {

@@ -9,12 +9,14 @@ mod probe;
 pub mod probes;
 #[cfg(all(target_arch = "nvptx64", feature = "probes", device_arch = "sm_90a"))]
 pub mod probes_sm90;
+#[cfg(target_arch = "nvptx64")]
+pub mod rearrange;
+#[cfg(target_arch = "nvptx64")]
+pub mod silu_mul;
 #[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_nvfp4_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
 pub mod sm100_nvfp4_grouped_gemm;
-#[cfg(all(target_arch = "nvptx64", any(device_arch = "sm_100f", target_feature = "compute_100")))]
-pub mod sm100_silu_mul;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
 pub mod sm90_dual_gemm;
 #[cfg(all(target_arch = "nvptx64", device_arch = "sm_90a"))]
@@ -30,6 +32,7 @@ use crate::tile::geometry::{Geometry, TILE_K, TILE_M};
 use crate::tile::group_schedule::{SILU_MUL_THREADS, TILE_WEIGHTS};
 use crate::tile::grouped::{GroupedGeometry, GroupedSmemMap};
 use crate::tile::packed_sm90::{PACK_THREADS, STAGE_K};
+use crate::tile::rearrange::REARRANGE_THREADS;
 use crate::tile::sm90::{EXPAND_K, EXPAND_ROW_THREADS, Sm90Geometry, Sm90SmemMap};
 use crate::tile::sm90_grouped::{
     GROUPED_EXPAND_THREADS, GroupedSm90Geometry, GroupedSm90SmemMap, TILE_ROWS,
@@ -132,6 +135,16 @@ pub const SILU_MUL: KernelDecl = KernelDecl {
     output: None,
 };
 
+/// The second pass on sm_90.
+pub const SM90_SILU_MUL: KernelDecl = mover("nvfp4_silu_mul_sm90", SILU_MUL_THREADS, 0);
+
+/// The kernel that copies tensors into another order.
+pub const REARRANGE: KernelDecl =
+    KernelDecl { name: "nvfp4_rearrange_sm100", block: [REARRANGE_THREADS, 1, 1], ..SILU_MUL };
+
+/// The kernel that copies tensors into another order, on sm_90.
+pub const SM90_REARRANGE: KernelDecl = mover("nvfp4_rearrange_sm90", REARRANGE_THREADS, 0);
+
 /// Flag of the sm_90 kernels: C is bf16, not f16.
 pub const SM90_FLAG_BF16_OUTPUT: u32 = 1;
 /// Flag of the sm_90 kernels: A is 16-bit, of the type that the kernel multiplies, and has no scales.
@@ -221,16 +234,17 @@ pub const KERNELS: &[KernelDecl] = &[
     GROUPED_DUAL_GEMM[2],
     GROUPED_DUAL_GEMM[3],
     SILU_MUL,
+    REARRANGE,
     sm90("nvfp4_dual_gemm_sm90_8x32_f16", 8, 32),
     sm90("nvfp4_dual_gemm_sm90_16x32_f16", 16, 32),
-    sm90("nvfp4_dual_gemm_sm90_16x64_f16", 16, 64),
+    sm90("nvfp4_dual_gemm_sm90_32x32_f16", 32, 32),
     sm90("nvfp4_dual_gemm_sm90_32x64_f16", 32, 64),
     sm90("nvfp4_dual_gemm_sm90_64x64_f16", 64, 64),
     sm90("nvfp4_dual_gemm_sm90_128x64_f16", 128, 64),
     sm90("nvfp4_dual_gemm_sm90_128x128_f16", 128, 128),
     sm90("nvfp4_dual_gemm_sm90_8x32_bf16", 8, 32),
     sm90("nvfp4_dual_gemm_sm90_16x32_bf16", 16, 32),
-    sm90("nvfp4_dual_gemm_sm90_16x64_bf16", 16, 64),
+    sm90("nvfp4_dual_gemm_sm90_32x32_bf16", 32, 32),
     sm90("nvfp4_dual_gemm_sm90_32x64_bf16", 32, 64),
     sm90("nvfp4_dual_gemm_sm90_64x64_bf16", 64, 64),
     sm90("nvfp4_dual_gemm_sm90_128x64_bf16", 128, 64),
@@ -240,6 +254,8 @@ pub const KERNELS: &[KernelDecl] = &[
     SM90_GROUPED[2],
     SM90_GROUPED[3],
     SM90_GROUPED_EXPAND,
+    SM90_SILU_MUL,
+    SM90_REARRANGE,
     SM90_EXPAND,
     SM90_PACK_WEIGHTS,
 ];

@@ -39,6 +39,10 @@ probes! {
     probe_ld_global_nc_v2_b32(out: *mut [u32; 2], at: u64)
         keep(out, memory::ld_global_nc_v2_b32(at));
     probe_st_global_b32(at: u64, v: u32) memory::st_global_b32(at, v);
+    probe_ld_global_nc_u8(out: *mut u32, at: u64) keep(out, memory::ld_global_nc_u8(at));
+    probe_ld_global_nc_u16(out: *mut u32, at: u64) keep(out, memory::ld_global_nc_u16(at));
+    probe_st_global_u8(at: u64, v: u32) memory::st_global_u8(at, v);
+    probe_st_global_u16(at: u64, v: u32) memory::st_global_u16(at, v);
 
     probe_bar_sync_all() sync::bar_sync_all();
     probe_bar_warp_sync() sync::bar_warp_sync();

@@ -371,14 +371,14 @@ macro_rules! entry_points {
 entry_points! {
     nvfp4_dual_gemm_sm90_8x32_f16: 8 tokens, 32 rows, 12 and 12 stages, 8 exchanged, F16;
     nvfp4_dual_gemm_sm90_16x32_f16: 16 tokens, 32 rows, 11 and 11 stages, 16 exchanged, F16;
-    nvfp4_dual_gemm_sm90_16x64_f16: 16 tokens, 64 rows, 6 and 8 stages, 16 exchanged, F16;
+    nvfp4_dual_gemm_sm90_32x32_f16: 32 tokens, 32 rows, 7 and 7 stages, 32 exchanged, F16;
     nvfp4_dual_gemm_sm90_32x64_f16: 32 tokens, 64 rows, 5 and 5 stages, 32 exchanged, F16;
     nvfp4_dual_gemm_sm90_64x64_f16: 64 tokens, 64 rows, 5 and 3 stages, 32 exchanged, F16;
     nvfp4_dual_gemm_sm90_128x64_f16: 128 tokens, 64 rows, 3 and 4 stages, 32 exchanged, F16;
     nvfp4_dual_gemm_sm90_128x128_f16: 128 tokens, 128 rows, 2 and 7 stages, 32 exchanged, F16;
     nvfp4_dual_gemm_sm90_8x32_bf16: 8 tokens, 32 rows, 12 and 12 stages, 8 exchanged, Bf16;
     nvfp4_dual_gemm_sm90_16x32_bf16: 16 tokens, 32 rows, 11 and 11 stages, 16 exchanged, Bf16;
-    nvfp4_dual_gemm_sm90_16x64_bf16: 16 tokens, 64 rows, 6 and 8 stages, 16 exchanged, Bf16;
+    nvfp4_dual_gemm_sm90_32x32_bf16: 32 tokens, 32 rows, 7 and 7 stages, 32 exchanged, Bf16;
     nvfp4_dual_gemm_sm90_32x64_bf16: 32 tokens, 64 rows, 5 and 5 stages, 32 exchanged, Bf16;
     nvfp4_dual_gemm_sm90_64x64_bf16: 64 tokens, 64 rows, 5 and 3 stages, 32 exchanged, Bf16;
     nvfp4_dual_gemm_sm90_128x64_bf16: 128 tokens, 64 rows, 3 and 4 stages, 32 exchanged, Bf16;

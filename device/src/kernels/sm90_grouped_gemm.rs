@@ -6,7 +6,7 @@
 //! Contract  the table of groups, and the offsets of experts if there are: tile/group_schedule.rs;
 //!           of the maps only A's, as [`super::sm90_grouped_expand`] has made it: f16 [L, M, K];
 //!           the gate's scales' address is that of the packed weights, tile/packed_sm90.rs
-//!           C: f16 or bf16; N % 8 = 0, K % 32 = 0, pointers multiples of 16: the host's plan
+//!           C: f16, bf16 or f32; N % 8 = 0, K % 32 = 0, pointers multiples of 16: the host's plan
 //! Grid      x: any number of CTAs; each walks the tiles `cta`, `cta + CTAs`, …
 //! Roles     sixteen or eight consumer warps | one producer warp
 //! Barriers  producer --arrived[stage]-----> consumers
@@ -20,8 +20,8 @@
 
 use crate::decode::{DECODED_UNIT, Half, packed_fragment, packed_scales};
 use crate::epilogue::silu_mul::silu_mul;
-use crate::epilogue::store::store_2;
-use crate::kernels::Output;
+use crate::epilogue::store::{store_2, store_2_f32};
+use crate::epilogue::store_tokens::Element;
 use crate::pipeline::barriers::wait;
 use crate::pipeline::group_walk::{Found, Groups, Walk};
 use crate::pipeline::ring::RingPosition;
@@ -39,7 +39,7 @@ use crate::ptx::mma::{ldmatrix_x4, mma_m16n8k16_f16};
 use crate::ptx::sreg::{dyn_smem, elect_sync, shfl_sync_idx, tid_x};
 use crate::ptx::sync::{bar_sync, bar_sync_all, bar_warp_sync, fence_mbarrier_init};
 use crate::ptx::tma::{cp_async_bulk, cp_async_bulk_tensor_3d};
-use crate::tile::group_schedule::{self as schedule, FLAG_BF16, first_half};
+use crate::tile::group_schedule::{self as schedule, first_half};
 use crate::tile::packed_sm90::{
     CHUNK_BYTES, CHUNK_ROWS, CODES_OF_B2, PIECE_ROWS, PIECES, QUARTERS, SCALES_OF_B2, STAGE_K,
     chunk_offset, codes_at, scales_at,
@@ -338,7 +338,16 @@ impl<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: u32>
     #[inline(always)]
     unsafe fn store_c(&self, found: Found) {
         let Found { record, tile, rows, first_row, .. } = found;
-        let output = if self.flags & FLAG_BF16 != 0 { Output::Bf16 } else { Output::F16 };
+        let element = Element::of(self.flags);
+        let store = |to, values| {
+            // SAFETY: the caller of `store_c`'s.
+            unsafe {
+                match element {
+                    Element::F32 => store_2_f32(to, values),
+                    Element::Short(output) => store_2(output, to, values),
+                }
+            }
+        };
         let one_product = self.flags & FLAG_ONE_PRODUCT != 0;
         let (alpha1, alpha2) = self.alphas(found);
         let (c, n, ldc) =
@@ -360,21 +369,21 @@ impl<const T: u32, const N: usize, const CONSUMERS: u32, const STAGES: u32>
                 let scaled = |pair: [u32; 2]| pair.map(|bits| f32::from_bits(bits) * unit);
                 let (gate, up) = (scaled(ld_shared_v2_b32(at)), scaled(ld_shared_v2_b32(up_at)));
                 let row = first_row as u64 + tile.batch as u64 * rows as u64 + row as u64;
-                let to = c + 2 * (row * ldc as u64 + column as u64);
+                let to = c + element.bytes() * (row * ldc as u64 + column as u64);
                 if !one_product {
                     if column < n {
                         let c0 = silu_mul(gate[0], up[0], alpha1, alpha2);
                         let c1 = silu_mul(gate[1], up[1], alpha1, alpha2);
-                        store_2(output, to, [c0, c1]);
+                        store(to, [c0, c1]);
                     }
                     continue;
                 }
                 let half = first_half(n);
                 if column < n && column < half {
-                    store_2(output, to, gate.map(|x| x * alpha1));
+                    store(to, gate.map(|x| x * alpha1));
                 }
                 if column + half < n {
-                    store_2(output, to + 2 * half as u64, up.map(|x| x * alpha1));
+                    store(to + element.bytes() * half as u64, up.map(|x| x * alpha1));
                 }
             }
         }

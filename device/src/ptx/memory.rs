@@ -212,3 +212,60 @@ pub unsafe fn prefetch_global_l2(addr: u64) {
     // SAFETY: the caller's.
     unsafe { asm!("prefetch.global.L2 [{0}];", in(reg64) addr) };
 }
+
+/// Loads a byte of global memory that nobody writes while the kernel runs.
+///
+/// PTX: `ld.global.nc.u8 d, [addr];`
+/// Runs on: any thread. Completes: when the register is used.
+///
+/// # Safety
+/// The byte may be read and does not change.
+#[inline(always)]
+pub unsafe fn ld_global_nc_u8(addr: u64) -> u32 {
+    let d: u32;
+    // SAFETY: the caller's.
+    unsafe { asm!("ld.global.nc.u8 {0}, [{1}];", out(reg32) d, in(reg64) addr) };
+    d
+}
+
+/// Loads two bytes of global memory that nobody writes while the kernel runs.
+///
+/// PTX: `ld.global.nc.u16 d, [addr];`
+/// Runs on: any thread. Completes: when the register is used.
+///
+/// # Safety
+/// `addr` is a multiple of 2 in global memory; its 2 bytes may be read and do not change.
+#[inline(always)]
+pub unsafe fn ld_global_nc_u16(addr: u64) -> u32 {
+    let d: u32;
+    // SAFETY: the caller's.
+    unsafe { asm!("ld.global.nc.u16 {0}, [{1}];", out(reg32) d, in(reg64) addr) };
+    d
+}
+
+/// Stores the lowest byte of a word to global memory.
+///
+/// PTX: `st.global.u8 [addr], v;`
+/// Runs on: any thread. Completes: for other kernels when this one ends.
+///
+/// # Safety
+/// The byte may be written, and nobody else accesses it meanwhile.
+#[inline(always)]
+pub unsafe fn st_global_u8(addr: u64, v: u32) {
+    // SAFETY: the caller's.
+    unsafe { asm!("st.global.u8 [{0}], {1};", in(reg64) addr, in(reg32) v) };
+}
+
+/// Stores the low half of a word to global memory.
+///
+/// PTX: `st.global.u16 [addr], v;`
+/// Runs on: any thread. Completes: for other kernels when this one ends.
+///
+/// # Safety
+/// `addr` is a multiple of 2 in global memory, its 2 bytes may be written, and nobody else accesses
+/// them meanwhile.
+#[inline(always)]
+pub unsafe fn st_global_u16(addr: u64, v: u32) {
+    // SAFETY: the caller's.
+    unsafe { asm!("st.global.u16 [{0}], {1};", in(reg64) addr, in(reg32) v) };
+}

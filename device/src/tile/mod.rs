@@ -4,6 +4,7 @@ pub mod geometry;
 pub mod group_schedule;
 pub mod grouped;
 pub mod packed_sm90;
+pub mod rearrange;
 pub mod scale_layout;
 pub mod sm90;
 pub mod sm90_grouped;

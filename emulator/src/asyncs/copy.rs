@@ -8,9 +8,7 @@ use crate::error::{Actor, Fault};
 use crate::exec::atomic;
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
-use crate::machine::global::GlobalMemory;
 use crate::machine::inflight::Ticket;
-use crate::machine::shadow::Record;
 use crate::machine::shared::SharedMemory;
 use crate::numeric::{Rounding, f32_to_tf32};
 use crate::tensor::swizzle::Swizzle;
@@ -76,12 +74,8 @@ pub struct CopyJob {
     pub landed: u32,
     /// CTAs whose in-flight notes end with this copy.
     pub noted: Vec<u32>,
-    /// Whether what was there has changed.
-    pub changed: bool,
     /// Whether what is read becomes tf32, as loads by maps of that type do.
     pub to_tf32: bool,
-    /// What those who look for races know of the writes to global memory.
-    pub written: Option<Box<(Record, Vec<Part>)>>,
 }
 
 impl CopyJob {
@@ -102,21 +96,33 @@ impl CopyJob {
             bytes,
             landed: 0,
             noted: vec![],
-            changed: false,
             to_tf32: false,
-            written: None,
         }
     }
 
-    /// Whether a part writes what its destination in global memory holds.
-    pub fn leaves_all(&self, part: &Part, shared: &SharedMemory, global: &GlobalMemory) -> bool {
-        let (Place::Shared { offset, .. }, Place::Global(to)) = (part.from, part.to) else {
-            return false;
-        };
+    /// What a part in shared memory holds now; `None` if nobody wrote it.
+    pub fn source(&self, part: &Part, shared: &SharedMemory) -> Option<Vec<u8>> {
+        let Place::Shared { offset, .. } = part.from else { return None };
         let who = Who::asynchronous(Actor::default());
-        self.chunks(offset, part.len).all(|(at, start, len)| {
-            shared.load(at, len, &who).is_ok_and(|bytes| global.holds(to + start as u64, bytes))
-        })
+        let mut bytes = vec![0; part.len as usize];
+        for (at, start, len) in self.chunks(offset, part.len) {
+            let from = shared.load(at, len, &who).ok()?;
+            bytes[start..start + len as usize].copy_from_slice(from);
+        }
+        Some(bytes)
+    }
+
+    /// The ranges of a part that are written: all of it, unless there is a byte mask.
+    pub fn masked(&self, len: u32) -> Vec<(u32, u32)> {
+        let Some(mask) = self.byte_mask else { return vec![(0, len)] };
+        let mut ranges: Vec<(u32, u32)> = vec![];
+        for at in (0..len).filter(|at| mask >> (at % 16) & 1 == 1) {
+            match ranges.last_mut() {
+                Some((start, n)) if *start + *n == at => *n += 1,
+                _ => ranges.push((at, 1)),
+            }
+        }
+        ranges
     }
 
     /// Lands, or reads, or writes, a random number of parts.
@@ -167,15 +173,6 @@ impl CopyJob {
         let over = self.parts.is_empty() && self.staged.is_empty();
         if over {
             self.end_notes(space, ticket);
-            if let (false, Some(written), Some(races)) =
-                (self.changed, self.written.take(), &mut space.races)
-            {
-                for part in &written.1 {
-                    if let Place::Global(to) = part.to {
-                        races.silence(&written.0, to, part.len);
-                    }
-                }
-            }
         }
         self.count(over, space, who)?;
         Ok(if over { Progress::Done } else { Progress::Partly })
@@ -238,7 +235,7 @@ impl CopyJob {
     }
 
     fn write(
-        &mut self,
+        &self,
         part: Part,
         bytes: &mut [u8],
         space: &mut Space,
@@ -246,19 +243,18 @@ impl CopyJob {
         who: &Who,
     ) -> Result<(), Box<Fault>> {
         if let Some(reduce) = self.reduce {
-            self.changed = true;
             return self.reduce(part, bytes, reduce, space, env, who);
         }
         match part.to {
             Place::Global(address) => match self.byte_mask {
                 None => {
-                    self.changed |= env.global.store(address, bytes, who)?;
+                    env.global.store(address, bytes, who)?;
                     Ok(())
                 }
                 Some(mask) => {
                     for (i, byte) in bytes.iter().enumerate() {
                         if mask >> (i % 16) & 1 == 1 {
-                            self.changed |= env.global.store(address + i as u64, &[*byte], who)?;
+                            env.global.store(address + i as u64, &[*byte], who)?;
                         }
                     }
                     Ok(())

@@ -11,6 +11,7 @@ use crate::machine::access::{Proxy, Who};
 use crate::machine::clock::Clocks;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::inflight::Ticket;
+use crate::machine::races::Event;
 use crate::machine::shared;
 
 /// One lane's `cp.async`.
@@ -72,14 +73,14 @@ pub struct ArriveJob {
     /// Lane, CTA rank and offset of each barrier.
     pub barriers: Vec<(u32, u32, u32)>,
     /// What they announce, where races are looked for.
-    pub clocks: Option<Box<Clocks>>,
+    pub clocks: Option<Box<(Clocks, Event)>>,
 }
 
 impl ArriveJob {
     pub(super) fn step(&mut self, space: &mut Space, actor: Actor) -> Result<Progress, Box<Fault>> {
         for (lane, rank, offset) in self.barriers.drain(..) {
             let who = Who::generic(Actor { lane: Some(lane), ..actor });
-            space.announce((rank, offset), self.clocks.as_deref());
+            space.announce((rank, offset), self.clocks.as_deref(), who.actor)?;
             space.arrive((rank, offset), 1, false, &who)?;
         }
         Ok(Progress::Done)

@@ -6,6 +6,7 @@ use crate::machine::access::Who;
 use crate::machine::clock::Clocks;
 use crate::machine::cluster::Space;
 use crate::machine::inflight::Ticket;
+use crate::machine::races::Event;
 use crate::machine::registers::{Lane32, Lanes};
 use crate::machine::tmem;
 use crate::machine::warp::each;
@@ -63,7 +64,7 @@ pub struct CommitJob {
     /// CTA rank and offset of each barrier.
     pub barriers: Vec<(u32, u32)>,
     /// What it announces, where races are looked for.
-    pub clocks: Option<Box<Clocks>>,
+    pub clocks: Option<Box<(Clocks, Event)>>,
 }
 
 impl CommitJob {
@@ -74,7 +75,7 @@ impl CommitJob {
 
     pub(super) fn step(&mut self, space: &mut Space, who: &Who) -> Result<Progress, Box<Fault>> {
         for &barrier in &self.barriers {
-            space.announce(barrier, self.clocks.as_deref());
+            space.announce(barrier, self.clocks.as_deref(), who.actor)?;
             space.arrive(barrier, 1, false, who)?;
         }
         Ok(Progress::Done)

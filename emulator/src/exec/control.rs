@@ -178,6 +178,9 @@ fn finish(env: &Env<'_>, space: &mut Space, warp: &mut Warp, at: &Step) -> Optio
         groups.due(0).chain(groups.open.iter().copied())
     });
     let tickets: Vec<u64> = tickets.filter(|&t| !queue.reads_done(t)).collect();
+    if let Some(races) = &mut space.races {
+        races.stores_kept(each(at.active).filter(waited).fold(0, |lanes, lane| lanes | 1 << lane));
+    }
     (!tickets.is_empty()).then_some(Flow::Wait(Block::Tickets { tickets, reads: true }))
 }
 

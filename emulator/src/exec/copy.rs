@@ -61,7 +61,7 @@ pub(super) fn execute(
             if let Some(races) = &mut space.races {
                 for &(lane, rank, offset) in &barriers {
                     // Not the async proxy's: `cp.async` is generic.
-                    races.use_barrier((rank, offset), false, at.lane(lane))?;
+                    races.use_barrier((rank, offset), at.lane(lane))?;
                 }
                 clocks = Some(Box::new(races.copies_so_far(at.active)));
             }
@@ -73,7 +73,11 @@ pub(super) fn execute(
         CopyOp::Prefetch(op) => bulk::prefetch(op, env, warp, at)?,
         CopyOp::BulkCommit => each(at.active).for_each(|lane| warp.bulk(lane).commit()),
         CopyOp::BulkWait { pending, read } => {
-            each(at.active).for_each(|lane| warp.bulk(lane).waited = true);
+            for lane in each(at.active) {
+                let groups = warp.bulk(lane);
+                // A wait for everything that leaves out what was not committed is a mistake.
+                groups.waited |= *pending > 0 || groups.open.is_empty();
+            }
             let groups = each(at.active).flat_map(|l| due(&warp.bulk, l, *pending));
             return Ok(wait(groups.collect(), *read, space));
         }
@@ -217,8 +221,8 @@ fn cp_async(
             let record = Record { write: true, lane: copy.lane as u8, ..issued };
             races.touch_shared(copy.to.0, copy.to.1, copy.bytes, &record)?;
             let read = Record { write: false, ..record };
-            let (actor, len) = (at.lane(copy.lane), copy.source_bytes);
-            races.global_range(&read, copy.from, len, actor, env.global)?;
+            let (actor, range) = (at.lane(copy.lane), (copy.from, copy.source_bytes));
+            races.global_range(&read, range, None, actor, env.global)?;
         }
     }
     let job = Job::CpAsync(CpAsyncJob { copies });

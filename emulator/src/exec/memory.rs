@@ -12,15 +12,12 @@ use crate::decode::op::{
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
 use crate::machine::cluster::{Env, Space};
-use crate::machine::races::Access;
+use crate::machine::races::{Access, MAX_BYTES, Values};
 use crate::machine::registers::Lanes;
 use crate::machine::shadow::Path;
 use crate::machine::shared;
 use crate::machine::warp::{Warp, each};
 use crate::machine::window;
-
-/// The longest access of one lane: eight 64-bit elements or two of 128 bits.
-const MAX_BYTES: usize = 64;
 
 pub(super) fn execute(
     op: &MemoryOp,
@@ -85,7 +82,7 @@ pub(super) fn execute(
                 }
                 let lanes = global_lanes(*kind, &places, at.active);
                 let access = Access::weak(Path::Generic, true);
-                note(access, &places, (lanes, 0), 128, env, space, at)?;
+                note(access, &places, (lanes, 0), (128, Values::Unknown), env, space, at)?;
             }
         }
         MemoryOp::StoreBulk { space: kind, address, size } => {
@@ -238,7 +235,8 @@ fn load(
         let who = Who::generic(at.actor);
         env.global.load_lanes(&addresses, at.active, width, &who, &mut values)?;
         if load.space != StateSpace::Const {
-            note(load_access(load), &addresses, (at.active, 0), total, env, space, at)?;
+            let bytes = (total, Values::Unknown);
+            note(load_access(load), &addresses, (at.active, 0), bytes, env, space, at)?;
         }
         let values = values.map(|value| extend(load, value));
         warp.regs.set(*dst as usize, at.active, &values.map(|(low, _)| low));
@@ -263,7 +261,8 @@ fn load(
         }
     }
     let lanes = global_lanes(load.space, &addresses, at.active);
-    note(load_access(load), &addresses, (lanes, 0), total, env, space, at)
+    let bytes = (total, Values::Unknown);
+    note(load_access(load), &addresses, (lanes, 0), bytes, env, space, at)
 }
 
 /// What a load is to those who look for races.
@@ -297,6 +296,7 @@ pub(super) fn note_lanes(
     at: &Step,
 ) -> Result<(), Box<Fault>> {
     let lanes = global_lanes(kind, addresses, at.active);
+    let bytes = (bytes, Values::Unknown);
     note(Access::weak(Path::Generic, writes), addresses, (lanes, 0), bytes, env, space, at)
 }
 
@@ -305,7 +305,7 @@ fn note(
     access: Access,
     addresses: &[u64; 32],
     (lanes, silent): (Lanes, Lanes),
-    bytes: usize,
+    (bytes, values): (usize, Values<'_>),
     env: &Env<'_>,
     space: &mut Space,
     at: &Step,
@@ -313,7 +313,8 @@ fn note(
     match &mut space.races {
         Some(races) if lanes != 0 => {
             let lanes = (lanes, silent);
-            races.global_lanes(access, addresses, lanes, bytes as u32, at.actor, env.global)
+            let width = (bytes as u32, values);
+            races.global_lanes(access, addresses, lanes, width, at.actor, env.global)
         }
         _ => Ok(()),
     }
@@ -336,7 +337,9 @@ fn store(
         let values = read(&warp.regs, *src, store.width, at.active)?;
         let who = Who::generic(at.actor);
         let silent = env.global.store_lanes(&addresses, at.active, width, &who, &values)?;
-        return note(store_access(store), &addresses, (at.active, silent), total, env, space, at);
+        let lanes = (at.active, silent);
+        let values = (total, Values::Scalars(&values));
+        return note(store_access(store), &addresses, lanes, values, env, space, at);
     }
     for &src in &store.src {
         if let Src::Reg(slot) = src {
@@ -350,16 +353,18 @@ fn store(
     }
     let mut who = Who::generic(at.actor);
     let mut silent = 0;
+    let mut all = [[0u8; MAX_BYTES]; 32];
     for lane in each(at.active) {
         who.actor.lane = Some(lane);
-        let mut data = [0u8; MAX_BYTES];
+        let data = &mut all[lane as usize];
         own::get(store, lane, warp, &mut data[..total]);
         let place = place(store.space, addresses[lane as usize], warp.rank, &who)?;
         let changed = access_store(place, &data[..total], lane, env, space, warp, &who)?;
         silent |= u32::from(!changed) << lane;
     }
     let lanes = global_lanes(store.space, &addresses, at.active);
-    note(store_access(store), &addresses, (lanes, silent), total, env, space, at)
+    let values = (total, Values::Bytes(&all));
+    note(store_access(store), &addresses, (lanes, silent), values, env, space, at)
 }
 
 /// What a store is to those who look for races.
@@ -519,7 +524,7 @@ fn atom(
         scope: atom.scope,
     };
     let lanes = global_lanes(atom.space, &addresses, at.active);
-    note(access, &addresses, (lanes, 0), total as usize, env, space, at)?;
+    note(access, &addresses, (lanes, 0), (total as usize, Values::Unknown), env, space, at)?;
     for (dst, old) in atom.dst.iter().zip(&olds) {
         if let Some(dst) = dst {
             write(&mut warp.regs, *dst, width, at.active, old)?;
@@ -580,7 +585,7 @@ fn wide_atom(
     let (reads, order, scope) = (!atom.dst.is_empty(), atom.order, atom.scope);
     let access = Access { path: Path::Strong, reads, writes: true, order, scope };
     let lanes = global_lanes(atom.space, &addresses, at.active);
-    note(access, &addresses, (lanes, 0), 16, env, space, at)?;
+    note(access, &addresses, (lanes, 0), (16, Values::Unknown), env, space, at)?;
     if let [Some(dst)] = *atom.dst {
         for (i, word) in (0u32..).zip(&olds) {
             write32(&mut warp.regs, dst + i, at.active, word)?;

@@ -212,6 +212,10 @@ fn step(env: &Env<'_>, space: &mut Space, warp: &mut Warp, index: usize) -> Resu
     let at = Step { group: index, pc, active, actor: warp.actor(instr.line), woken, timed_out };
     if let Some(races) = &mut space.races {
         races.current = warp.id;
+        races.instructions += 1;
+        if warp.regs.has_noticed() {
+            order::noticed(races, warp);
+        }
     }
     if space.queue.log.is_on() {
         space.queue.log.executed(at.actor, active, woken, timed_out);

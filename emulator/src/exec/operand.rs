@@ -123,6 +123,7 @@ pub fn read_pred(regs: &Registers, src: PredSrc, lanes: Lanes) -> Result<Lanes, 
                     message,
                 ));
             }
+            regs.looked_at(pred, lanes);
             let value = regs.preds[pred as usize];
             Ok(if negated { !value } else { value } & lanes)
         }

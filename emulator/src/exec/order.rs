@@ -61,6 +61,20 @@ pub(super) fn completed(
     Ok(())
 }
 
+/// The program has looked at what a wait said: what it waited for has happened, as far as it knows. Who
+/// does not look has not waited, whatever the schedule.
+#[cold]
+pub(super) fn noticed(races: &mut Detector, warp: &mut Warp) {
+    let mut fates = warp.regs.take_noticed().into_iter();
+    warp.waits.retain(|&(meeting, generation)| {
+        let (goes_on, known) = fates.next().unwrap_or((false, true));
+        if known {
+            races.acquire(meeting, generation);
+        }
+        goes_on
+    });
+}
+
 /// Whether an access is strong.
 fn is_strong(op: &Op) -> bool {
     match op {

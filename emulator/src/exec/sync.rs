@@ -206,15 +206,15 @@ fn mbarrier(
                 let n = bytes[lane as usize];
                 let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
                 if let Some(races) = &mut space.races {
-                    races.use_barrier((rank, offset), false, who.actor)?;
+                    races.arrive((rank, offset), phase, who.actor)?;
                     if complete {
                         races.release(Meeting::Mbarrier(rank, offset), phase);
                     }
                 }
-                let (cta, offset) = space.shared(short, &who)?;
                 if complete {
-                    cta.mbarriers.complete(rank, offset, n, &who)?;
+                    space.complete_tx((rank, offset), n, &who)?;
                 } else {
+                    let (cta, offset) = space.shared(short, &who)?;
                     cta.mbarriers.expect(rank, offset, n, &who)?;
                 }
                 space.events += 1;
@@ -232,6 +232,8 @@ fn mbarrier(
             };
             let mut done = 0;
             let mut waits: Vec<PhaseWait> = vec![];
+            let mut seen: Vec<(u32, (Meeting, u64))> = vec![];
+            let first = at.active.trailing_zeros();
             for lane in each(at.active) {
                 let who = Who::generic(at.lane(lane));
                 let short = shared_address(*kind, places[lane as usize], warp.rank, &who)?;
@@ -246,9 +248,16 @@ fn mbarrier(
                 };
                 let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
                 if let Some(races) = &mut space.races {
-                    races.use_barrier((rank, offset), false, who.actor)?;
+                    if lane == first || places[lane as usize] != places[first as usize] {
+                        races.use_barrier((rank, offset), who.actor)?;
+                    }
                     if over {
-                        races.acquire(Meeting::Mbarrier(rank, offset), phase);
+                        races.looked((rank, offset), who.actor);
+                        let meeting = Meeting::Mbarrier(rank, offset);
+                        match seen.iter_mut().find(|(_, wait)| *wait == (meeting, phase)) {
+                            Some((lanes, _)) => *lanes |= 1 << lane,
+                            None => seen.push((1 << lane, (meeting, phase))),
+                        }
                     }
                 }
                 if over {
@@ -273,6 +282,10 @@ fn mbarrier(
                 return Ok(Flow::Wait(Block::Mbarrier(waits)));
             }
             warp.regs.set_pred(*dst as usize, at.active, done);
+            for (lanes, wait) in seen {
+                warp.regs.watch(*dst, lanes);
+                warp.waits.push(wait);
+            }
         }
         MbarrierOp::PendingCount { dst, state } => {
             let states = read64(&warp.regs, *state, at.active)?;
@@ -313,7 +326,7 @@ fn arrive(
         let (rank, offset) = (shared::rank_of(short), shared::offset_of(short));
         let phase = space.phase((rank, offset));
         if let Some(races) = &mut space.races {
-            races.use_barrier((rank, offset), false, who.actor)?;
+            races.arrive((rank, offset), phase, who.actor)?;
             races.release(Meeting::Mbarrier(rank, offset), phase);
         }
         if let Some(bytes) = &expected {

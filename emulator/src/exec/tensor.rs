@@ -30,6 +30,7 @@ pub(super) fn execute(
     warp: &mut Warp,
     at: &Step,
 ) -> Result<Flow, Box<Fault>> {
+    same_group(op, space, at)?;
     match op {
         Tcgen05Op::Alloc { cta_group, space: kind, address, columns } => {
             let places = addresses(env, warp, address, at.active)?;
@@ -151,6 +152,30 @@ pub(super) fn execute(
         Tcgen05Op::FenceBefore | Tcgen05Op::FenceAfter => {}
     }
     Ok(Flow::Next)
+}
+
+/// All `tcgen05` instructions of a kernel must name the same group.
+fn same_group(op: &Tcgen05Op, space: &mut Space, at: &Step) -> Result<(), Box<Fault>> {
+    let own = match op {
+        Tcgen05Op::Alloc { cta_group, .. }
+        | Tcgen05Op::Dealloc { cta_group, .. }
+        | Tcgen05Op::RelinquishAllocPermit { cta_group }
+        | Tcgen05Op::Copy { cta_group, .. }
+        | Tcgen05Op::ShiftDown { cta_group, .. }
+        | Tcgen05Op::Commit { cta_group, .. } => *cta_group,
+        Tcgen05Op::Mma(op) => op.cta_group,
+        _ => return Ok(()),
+    };
+    let (group, by) = *space.cta_group.get_or_insert((own, at.actor));
+    if group == own {
+        return Ok(());
+    }
+    let message = format!(
+        "tcgen05 with .cta_group::{own}, after one with .cta_group::{group} on line {}: all of a kernel \
+         must be the same",
+        by.line
+    );
+    Err(Box::new(Fault::new(FaultKind::TensorMemory, message).by(at.actor).against(by)))
 }
 
 /// The same instruction, for one of its lanes.
@@ -353,7 +378,7 @@ fn commit(
     let mut clocks = None;
     if let Some(races) = &mut space.races {
         for &barrier in &barriers {
-            races.use_barrier(barrier, true, at.actor)?;
+            races.check_made(barrier, true, at.actor)?;
         }
         clocks = Some(Box::new(races.commit(lane)));
     }

@@ -24,6 +24,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memory::Content;
 pub use output::{LaunchStats, Outcome, OutputBuffer};
@@ -40,13 +41,13 @@ fn malformed(place: impl Into<String>, what: impl Into<String>) -> Ending {
 }
 
 /// A launch file that was read and checked, ready to run any number of times.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Job {
     file: LaunchFile,
     /// Where paths start.
     directory: PathBuf,
-    programs: BTreeMap<String, Program>,
-    contents: Vec<Content>,
+    programs: BTreeMap<String, Arc<Program>>,
+    contents: Arc<Vec<Content>>,
 }
 
 /// What happened in one launch.
@@ -90,7 +91,8 @@ impl Job {
     pub fn new(file: LaunchFile, directory: PathBuf) -> Result<Job, Ending> {
         let mut programs = BTreeMap::new();
         for (name, path) in &file.modules {
-            programs.insert(name.clone(), load_module(name, &directory.join(path), &file)?);
+            programs
+                .insert(name.clone(), Arc::new(load_module(name, &directory.join(path), &file)?));
         }
         for (i, launch) in file.launches.iter().enumerate() {
             let Some(program) = programs.get(&launch.module) else {
@@ -117,7 +119,7 @@ impl Job {
             }
         }
         let contents = memory::load(&file.buffers, &directory, file.limits.bytes)?;
-        Ok(Job { file, directory, programs, contents })
+        Ok(Job { file, directory, programs, contents: Arc::new(contents) })
     }
 
     /// The seed that the file names.
@@ -128,6 +130,31 @@ impl Job {
     /// Answers the open questions of the ISA so, whatever the file says.
     pub fn set_ordering(&mut self, ordering: Ordering) {
         self.file.ordering = ordering;
+    }
+
+    /// The module names, each with where its PTX is and the entries of it that are launched.
+    pub fn modules(&self) -> Vec<(&str, PathBuf, Vec<&str>)> {
+        let launched = |name: &str| {
+            let launches = self.file.launches.iter().filter(|launch| launch.module == name);
+            launches.map(|launch| launch.entry.as_str()).collect()
+        };
+        let modules = self.file.modules.iter();
+        modules.map(|(name, path)| (&**name, self.directory.join(path), launched(name))).collect()
+    }
+
+    /// The same job with other PTX for one of its modules.
+    ///
+    /// # Errors
+    /// When the text is malformed or not supported.
+    pub fn with_module(&self, name: &str, ptx: &str) -> Result<Job, Ending> {
+        let mut job = self.clone();
+        job.programs.insert(name.to_owned(), Arc::new(decode::program(ptx.as_bytes())?));
+        Ok(job)
+    }
+
+    /// Thread instructions of one launch, after which it counts as a livelock.
+    pub fn set_instruction_limit(&mut self, limit: u64) {
+        self.file.limits.instructions = Some(limit);
     }
 
     /// Runs all launches in order on fresh memory under one schedule.
@@ -147,7 +174,7 @@ impl Job {
 
     /// The decoded module of a name.
     pub fn program(&self, module: &str) -> Option<&Program> {
-        self.programs.get(module)
+        self.programs.get(module).map(|program| &**program)
     }
 
     fn run_with(
@@ -160,7 +187,7 @@ impl Job {
         let addresses = memory::allocate(&self.contents, &mut device.memory)?;
         let mut modules = BTreeMap::new();
         for (name, program) in &self.programs {
-            modules.insert(name.as_str(), device.load(program.clone())?);
+            modules.insert(name.as_str(), device.load(Program::clone(program))?);
         }
         let mut stats = vec![];
         for (i, launch) in self.file.launches.iter().enumerate() {

@@ -141,6 +141,9 @@ pub struct Clocks {
     pub mapped: Clock,
     /// What a `fence.mbarrier_init` came after, of mbarriers made.
     pub inits: Clock,
+    /// How far others have come, without their having handed over what they did: a `wgmma` that is over
+    /// was issued by four warps.
+    pub reached: Clock,
 }
 
 impl Clocks {
@@ -155,6 +158,7 @@ impl Clocks {
         self.glimpsed.join(&other.glimpsed);
         self.mapped.join(&other.mapped);
         self.inits.join(&other.inits);
+        self.reached.join(&other.reached);
     }
 }
 

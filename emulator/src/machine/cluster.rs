@@ -12,7 +12,7 @@ use super::global::GlobalMemory;
 use super::inflight::Ticket;
 use super::mbarrier::Mbarriers;
 use super::named_barrier::{ClusterBarrier, NamedBarrier};
-use super::races::{self, Detector};
+use super::races::{self, Detector, Event};
 use super::shared::{self, SharedMemory};
 use super::tmem::TensorMemory;
 use super::warp::{Block, Warp};
@@ -112,6 +112,8 @@ pub struct Space {
     pub barrier: ClusterBarrier,
     /// Live threads of the cluster.
     pub live: u32,
+    /// The group that the kernel's `tcgen05` instructions name, and who named it first.
+    pub cta_group: Option<(u32, Actor)>,
     /// Unfinished tcgen05 operations by (warp, lane).
     pub issued: BTreeMap<(u32, u32), Issued>,
     /// The source of every choice.
@@ -164,11 +166,19 @@ impl Space {
     }
 
     /// An asynchronous arrival on an mbarrier is about to happen: what it announces.
-    pub fn announce(&mut self, (rank, offset): (u32, u32), clocks: Option<&Clocks>) {
+    pub fn announce(
+        &mut self,
+        (rank, offset): (u32, u32),
+        clocks: Option<&(Clocks, Event)>,
+        by: Actor,
+    ) -> Result<(), Box<Fault>> {
         let phase = self.phase((rank, offset));
-        if let (Some(races), Some(clocks)) = (&mut self.races, clocks) {
+        if let (Some(races), Some((clocks, event))) = (&mut self.races, clocks) {
+            races.check_phase((rank, offset), phase, Some(clocks), by)?;
+            races.arrived((rank, offset), *event);
             races.release_with(races::Meeting::Mbarrier(rank, offset), phase, clocks);
         }
+        Ok(())
     }
 
     /// Arrives on an mbarrier.
@@ -185,7 +195,7 @@ impl Space {
         let before = cta.mbarriers.completions;
         let token = cta.mbarriers.arrive(rank, offset, count, drop, who)?;
         let completed = cta.mbarriers.completions != before;
-        self.log_phase(completed, address, who);
+        self.phase_over(completed, (rank, offset), who)?;
         Ok(token)
     }
 
@@ -202,13 +212,24 @@ impl Space {
         let before = cta.mbarriers.completions;
         cta.mbarriers.complete(rank, offset, bytes, who)?;
         let completed = cta.mbarriers.completions != before;
-        self.log_phase(completed, address, who);
-        Ok(())
+        self.phase_over(completed, (rank, offset), who)
     }
 
-    fn log_phase(&mut self, completed: bool, address: u32, who: &Who) {
-        if completed {
-            self.queue.log.record(who.actor, || What::Phase { address });
+    fn phase_over(
+        &mut self,
+        completed: bool,
+        (rank, offset): (u32, u32),
+        who: &Who,
+    ) -> Result<(), Box<Fault>> {
+        if !completed {
+            return Ok(());
+        }
+        let address = shared::address_of(rank, offset);
+        self.queue.log.record(who.actor, || What::Phase { address });
+        let phases = self.phase((rank, offset));
+        match &mut self.races {
+            Some(races) => races.phase_over((rank, offset), phases, who.actor),
+            None => Ok(()),
         }
     }
 
@@ -278,6 +299,9 @@ impl Space {
             }
         }
         cta.ended = true;
+        if let Some(races) = &mut self.races {
+            races.end_cta(rank, actor)?;
+        }
         self.queue.log.record(actor, || What::CtaEnd);
         Ok(())
     }

@@ -7,12 +7,16 @@
 //! stream that commits and waits refer to. Whoever has not acquired that event conflicts with it,
 //! be the operation long over.
 
+mod barriers;
 mod global;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use global::{Access, Before, Global, conflict};
+pub use global::{Access, Before, Global, MAX_BYTES, Values, conflict};
+
+pub use barriers::Event;
+use barriers::Init;
 
 use super::clock::{Agent, Clock, Clocks, PhaseClocks};
 use super::shadow::{Path, Record, SEVERAL_LANES, Shadow};
@@ -57,18 +61,8 @@ struct Stream {
     agent: Agent,
     issued: u32,
     commits: Vec<u32>,
-}
-
-/// An `mbarrier.init`, which is an access like others.
-#[derive(Debug, Clone, Copy)]
-struct Init {
-    warp: Agent,
-    clock: u32,
-    /// The warp's clock at its `fence.mbarrier_init`.
-    fenced: Option<u32>,
-    by: Actor,
-    /// The agent of the operations that signal the barrier.
-    agent: Agent,
+    /// The warp's clock at each commit of `wgmma`.
+    reached: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +123,8 @@ pub struct Detector {
     pub before: Option<Arc<Before>>,
     /// The warp that is executing.
     pub current: u32,
+    /// Instructions so far.
+    pub instructions: u64,
     /// Room for the accesses of one instruction.
     pub touches: Vec<Touch>,
     /// CTA and index of each warp.
@@ -160,6 +156,7 @@ impl Detector {
             global: Global::default(),
             before: None,
             current: 0,
+            instructions: 0,
             touches: vec![],
             // One more than there are warps: the launch before.
             agents: places.len() as u32 + 1,
@@ -191,7 +188,7 @@ impl Detector {
         let agents = &mut self.agents;
         self.streams.entry((kind, self.current, lane)).or_insert_with(|| {
             *agents += 1;
-            Stream { agent: *agents - 1, issued: 0, commits: vec![] }
+            Stream { agent: *agents - 1, issued: 0, commits: vec![], reached: vec![] }
         })
     }
 
@@ -268,16 +265,6 @@ impl Detector {
         self.tick();
     }
 
-    /// `fence.mbarrier_init`.
-    pub fn init_fence(&mut self) {
-        let (id, now) = (self.current, self.now());
-        for init in self.inits.values_mut().filter(|i| i.warp == id && i.fenced.is_none()) {
-            init.fenced = Some(now);
-        }
-        self.me().known.inits.raise(id, now);
-        self.tick();
-    }
-
     /// `tcgen05.fence::before_thread_sync`.
     pub fn before_thread_sync(&mut self) {
         let warp = self.me();
@@ -315,9 +302,13 @@ impl Detector {
             // Its groups are counted from the start, empty ones too.
             self.stream(kind, 0);
         }
+        let now = self.now();
         for lane in super::warp::each(lanes) {
             if let Some(stream) = self.streams.get_mut(&(kind, self.current, lane)) {
                 stream.commits.push(stream.issued);
+                if kind == StreamKind::Wgmma {
+                    stream.reached.push(now);
+                }
             }
         }
     }
@@ -339,16 +330,21 @@ impl Detector {
     pub fn wait_warpgroup(&mut self, first: Agent, groups: usize) {
         for warp in first..first + 4 {
             let Some(stream) = self.streams.get(&(StreamKind::Wgmma, warp, 0)) else { continue };
-            if let Some(&clock) = stream.commits[..groups.min(stream.commits.len())].last() {
-                let agent = stream.agent;
-                self.me().known.seen.raise(agent, clock);
+            let groups = groups.min(stream.commits.len());
+            if let Some(&clock) = stream.commits[..groups].last() {
+                let (agent, reached) = (stream.agent, stream.reached[groups - 1]);
+                let known = &mut self.me().known;
+                known.seen.raise(agent, clock);
+                // The four warps multiply together: all have come to where they committed.
+                known.reached.raise(warp, reached);
             }
         }
     }
 
     /// What a `tcgen05.commit` of a thread announces.
-    pub fn commit(&mut self, lane: u32) -> Clocks {
+    pub fn commit(&mut self, lane: u32) -> (Clocks, Event) {
         let stream = self.stream(StreamKind::Tensor, lane);
+        stream.issued += 1;
         let (agent, issued) = (stream.agent, stream.issued);
         let warp = self.me();
         let mut clocks = warp.known.clone();
@@ -356,75 +352,22 @@ impl Detector {
         clocks.carried.join(&warp.tensor);
         clocks.carried.raise(agent, issued);
         clocks.seen.raise(agent, issued);
+        let event = self.event(agent, issued);
         self.tick();
-        clocks
+        (clocks, event)
     }
 
     /// What a `cp.async.mbarrier.arrive` announces.
-    pub fn copies_so_far(&mut self, lanes: u32) -> Clocks {
+    pub fn copies_so_far(&mut self, lanes: u32) -> (Clocks, Event) {
         let mut clocks = self.me().known.clone();
         for lane in super::warp::each(lanes) {
             if let Some(stream) = self.streams.get(&(StreamKind::CpAsync, self.current, lane)) {
                 clocks.seen.raise(stream.agent, stream.issued);
             }
         }
+        let event = self.event(self.current, self.now());
         self.tick();
-        clocks
-    }
-
-    /// `mbarrier.init`.
-    pub fn init(&mut self, place: (u32, u32), by: Actor) -> Checked {
-        self.write_barrier(place, by)?;
-        let init =
-            Init { warp: self.current, clock: self.now(), fenced: None, by, agent: self.agents };
-        self.agents += 1;
-        self.inits.insert(place, init);
-        self.meetings.remove(&Meeting::Mbarrier(place.0, place.1));
-        Ok(())
-    }
-
-    /// `mbarrier.inval`.
-    pub fn invalidate(&mut self, place: (u32, u32), by: Actor) -> Checked {
-        self.use_barrier(place, false, by)?;
-        self.inits.remove(&place);
-        self.write_barrier(place, by)
-    }
-
-    fn write_barrier(&mut self, (rank, offset): (u32, u32), by: Actor) -> Checked {
-        let record = self.record(Path::Generic, true, by);
-        self.touch_shared(rank, offset, 8, &record)
-    }
-
-    /// A use of an mbarrier, by a thread or by the async proxy on its behalf.
-    pub fn use_barrier(
-        &self,
-        (rank, offset): (u32, u32),
-        asynchronous: bool,
-        by: Actor,
-    ) -> Checked {
-        let Some(init) = self.inits.get(&(rank, offset)) else { return Ok(()) };
-        let known = &self.warps[self.current as usize].known;
-        let made = known.seen.get(init.warp).max(known.inits.get(init.warp));
-        let missing = if made < init.clock {
-            "no barrier orders the two"
-        } else if asynchronous
-            && self.strict
-            && known.fenced.get(init.warp) < init.clock
-            && init.fenced.is_none_or(|fence| made < fence)
-        {
-            "fence.mbarrier_init is missing between the two, and this use is the async proxy's"
-        } else {
-            return Ok(());
-        };
-        let message = format!(
-            "use of the mbarrier at shared {offset:#x}, initialised on line {}: {missing}",
-            init.by.line
-        );
-        let fault = Fault::new(FaultKind::Race, message)
-            .at(address_of(rank, offset).into())
-            .by(by)
-            .against(init.by);
-        Err(Box::new(fault))
+        (clocks, event)
     }
 
     // Accesses.
@@ -470,7 +413,8 @@ impl Detector {
         write: bool,
         by: Actor,
     ) -> Checked {
-        self.use_barrier(barrier, true, by)?;
+        self.check_made(barrier, true, by)?;
+        self.check_phase(barrier, phase, None, by)?;
         let Some(record) = self.signalled_record(barrier, phase, by) else { return Ok(()) };
         let record = Record { write, ..record };
         self.touch_shared(rank, start, len, &record)?;
@@ -504,6 +448,10 @@ impl Detector {
         let warp = &self.warps[self.current as usize];
         let (strict, own) = (self.strict, self.current);
         let ordered = |old: &Record| shared_order(warp, own, strict, old, record);
+        let before = |old: &Record| {
+            let met = old.agent != own || old.lane == record.lane || warp.lanes >= old.clock;
+            met && warp.known.seen.get(old.agent) >= old.clock
+        };
         let end = start + len;
         let mut at = start;
         while at < end {
@@ -511,7 +459,7 @@ impl Detector {
             let (low, high) = (at % 16, stop - at / 16 * 16);
             let mask = ((1u32 << high) - (1 << low)) as u16;
             let part = Record { mask, ..*record };
-            if let Err(old) = shadow.touch(at as usize / 16, &part, ordered) {
+            if let Err(old) = shadow.touch(at as usize / 16, &part, ordered, before) {
                 return Err(self.shared_race(rank, at, &part, &old));
             }
             at = stop;
@@ -533,7 +481,9 @@ impl Detector {
                 || !strict && in_pipe(old, &new, known)
         };
         for column in cells.columns.0..cells.columns.0 + cells.columns.1 {
-            if let Err(old) = self.tmem[rank as usize].touch(column as usize, &new, ordered) {
+            if let Err(old) =
+                self.tmem[rank as usize].touch(column as usize, &new, ordered, |_| false)
+            {
                 return Err(self.tmem_race(column, &new, &old));
             }
         }
@@ -597,7 +547,7 @@ impl Detector {
         match old.path {
             Path::TmemLoad if same => "a tcgen05.wait::ld is missing between the two",
             Path::TmemStore if same => "a tcgen05.wait::st is missing between the two",
-            Path::Generic | Path::Strong => "no barrier orders the two",
+            Path::Generic | Path::Strong | Path::Barrier => "no barrier orders the two",
             Path::CpAsync => "no wait for the cp.async orders the two",
             _ => "no wait for its completion orders the two",
         }
@@ -637,6 +587,10 @@ fn shared_order(warp: &WarpClocks, own: Agent, strict: bool, old: &Record, new: 
     }
     // Shipped kernels let a copy overwrite what was stored without a proxy fence between.
     let fence = old.path.is_generic() && old.write && (strict || !new.write);
+    // Whoever uses an mbarrier has been asked for its making already.
+    if old.path == Path::Barrier && new.path == Path::Barrier && !new.write {
+        return true;
+    }
     if !fence || new.path.is_generic() {
         return warp.known.seen.get(old.agent) >= old.clock;
     }

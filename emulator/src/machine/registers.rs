@@ -4,6 +4,7 @@
 //! register occupies one slot and lives in its low bits. Predicates have a file of their own, one
 //! bit a lane.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// A lane mask: bit `l` is lane `l`.
@@ -34,6 +35,10 @@ pub struct Registers {
     /// The line that computed a slot or (negative, from -1 down) a predicate from something that
     /// nobody wrote.
     derived: BTreeMap<i64, u32>,
+    /// Predicates, with lanes, that say something of which the program knows only when it looks.
+    watched: Vec<(u32, Lanes)>,
+    /// Those of `watched`, one bit each, that were looked at.
+    noticed: Cell<u64>,
 }
 
 /// What [`Registers::pretend_written`] has put aside.
@@ -56,6 +61,8 @@ impl Registers {
             preds: vec![0; preds],
             preds_written: vec![0; preds],
             derived: BTreeMap::new(),
+            watched: vec![],
+            noticed: Cell::new(0),
         }
     }
 
@@ -156,5 +163,60 @@ impl Registers {
     pub fn set_pred(&mut self, pred: usize, lanes: Lanes, value: Lanes) {
         self.preds[pred] = self.preds[pred] & !lanes | value & lanes;
         self.preds_written[pred] |= lanes;
+        if !self.watched.is_empty() {
+            self.overwritten(pred, lanes);
+        }
+    }
+
+    #[cold]
+    fn overwritten(&mut self, pred: usize, lanes: Lanes) {
+        for (_, watched) in self.watched.iter_mut().filter(|(p, _)| *p as usize == pred) {
+            *watched &= !lanes;
+        }
+    }
+
+    /// From now on, notes when lanes of a predicate are read before they are written again.
+    pub fn watch(&mut self, pred: u32, lanes: Lanes) {
+        self.watched.push((pred, lanes));
+    }
+
+    /// A predicate is read.
+    #[inline]
+    pub fn looked_at(&self, pred: u32, lanes: Lanes) {
+        if !self.watched.is_empty() {
+            self.notice(pred, lanes);
+        }
+    }
+
+    #[cold]
+    fn notice(&self, pred: u32, lanes: Lanes) {
+        for (at, (watched, of)) in self.watched.iter().enumerate() {
+            if *watched == pred && of & lanes != 0 {
+                self.noticed.set(self.noticed.get() | 1 << at.min(63));
+            }
+        }
+    }
+
+    /// Whether something that was watched has been looked at, or so much is watched that it must end.
+    #[inline]
+    pub fn has_noticed(&self) -> bool {
+        self.noticed.get() != 0 || self.watched.len() > 32
+    }
+
+    /// Ends the watch over what was looked at, overwritten, or has waited longest if there is much:
+    /// for each, in the order of the calls of [`Registers::watch`] since it ended for them, whether it
+    /// goes on, and whether the program knows.
+    pub fn take_noticed(&mut self) -> Vec<(bool, bool)> {
+        let noticed = self.noticed.take();
+        let many = self.watched.len() > 32;
+        let fates: Vec<(bool, bool)> = (self.watched.iter().enumerate())
+            .map(|(at, (_, lanes))| {
+                let known = noticed >> at.min(63) & 1 == 1 || many && *lanes != 0;
+                (!known && *lanes != 0, known)
+            })
+            .collect();
+        let mut on = fates.iter().map(|(on, _)| *on);
+        self.watched.retain(|_| on.next().unwrap_or(false));
+        fates
     }
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::access::Who;
 use super::bitmap::Bitmap;
 use super::inflight::Ticket;
+use super::races::Meeting;
 use super::registers::{Lanes, Registers};
 use crate::error::{Actor, Fault, FaultKind};
 
@@ -241,6 +242,9 @@ pub struct Warp {
     pub stores: Vec<Ticket>,
     /// `wgmma` bookkeeping.
     pub wgmma: Wgmmas,
+    /// Meetings, with their generation, that waits have found complete and said so in the predicates
+    /// that [`Registers::watch`] watches.
+    pub waits: Vec<(Meeting, u64)>,
     /// Registers of each thread, since the first `setmaxnreg`.
     pub registers: Option<u32>,
 }
@@ -290,6 +294,7 @@ impl Warp {
             allocated: None,
             stores: vec![],
             wgmma: Wgmmas::default(),
+            waits: vec![],
             registers: None,
         }
     }

@@ -138,6 +138,7 @@ impl ClusterRun {
             queue: Queue::default(),
             barrier: ClusterBarrier::default(),
             live: threads * ctas,
+            cta_group: None,
             issued: Default::default(),
             rng,
             stats: Stats::default(),

@@ -12,18 +12,23 @@
 //! `[32, 4, ⌈mn/128⌉, 4, ⌈K/64⌉, L]`, C is `[M, N, L]`: shapes, whose strides say how the memory is
 //! ordered. Memory that is ordered as the kernels want it (`[L, mn, K/2]`, `[L, ⌈mn/128⌉, ⌈K/64⌉, 32, 4,
 //! 4]`, `[L, M, N]`, the last index fastest) is used where it lies; other host memory is copied into
-//! that order; other device memory is refused, with the order that it must have.
+//! that order by the adapters, other device memory by a kernel that [`prepare()`] sets up once: of weights it
+//! runs then, of activations and of C with every launch.
 //!
 //! Both entries take what a caller was handed, as [`Value`]s, and say which element of which tuple does
 //! not fit, what it should be and what it is. Handing one form to the other's entry is recognised.
 
+pub mod arrange;
 pub mod lists;
 pub mod operand;
+pub mod rearrange;
 pub mod tensors;
 pub mod view;
 
+pub use arrange::{Arranged, arrange, prepare};
 pub use lists::{GroupedForm, lists};
 pub use operand::{Adapted, Operand};
+pub use rearrange::Rearrangement;
 pub use tensors::{DenseForm, tensors};
 pub use view::{Element, Memory, View};
 

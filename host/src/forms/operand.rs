@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::rearrange::{Rearrangement, as_it_lies, check_apart};
 use super::view::{Element, Memory, View};
 use super::{BothScales, misfit};
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ pub enum Operand<'a> {
     Host(Cow<'a, [u8]>),
     /// At this device address.
     Device(u64),
+    /// On the device in another order, from which [`arrange`](super::arrange) copies it.
+    Strided(Rearrangement),
 }
 
 /// One problem's (or group's) tensors in the kernels' order. A plain GEMM has no `b2` and no `sfb2`.
@@ -35,6 +38,8 @@ pub struct Adapted<'a> {
     pub sfb2: Option<Operand<'a>>,
     /// Where C goes, and in which order.
     pub c: View<'a>,
+    /// How C comes there, if it is on the device and the kernels cannot write it in that order.
+    pub(super) c_strided: Option<Rearrangement>,
 }
 
 /// Where a tensor stands in its form: `element 3 (sfa)`.
@@ -87,6 +92,13 @@ impl<'a> Tensors<'_, 'a> {
         let (c, place) = &self.c;
         output_type(c, place)?;
         c.check(place, &[m, n, l], "[M, N, L]")?;
+        let c_strided = match c.memory {
+            Memory::Device(address) if m > 0 && !as_it_lies(c, address, &[2, 0, 1]) => {
+                check_apart(c, place)?;
+                Some(Rearrangement::of(c, place, &[2, 0, 1])?)
+            }
+            _ => None,
+        };
         let (mut b, mut scales) = (b.into_iter(), scales.into_iter());
         let missing = || misfit("the form", "a weight tensor", "none", "give at least b");
         Ok(Adapted {
@@ -97,6 +109,7 @@ impl<'a> Tensors<'_, 'a> {
             sfb1: scales.next().ok_or_else(missing)?,
             sfb2: scales.next(),
             c: (*c).clone(),
+            c_strided,
         })
     }
 }
@@ -127,25 +140,17 @@ fn data<'a>(
         return Err(misfit(place, expected, view.element.name(), remedy));
     }
     view.check(place, &[rows, k / 2, l], meaning)?;
-    arrange(view, place, &[2, 0, 1], "[L, mn, K/2], the last index fastest")
+    arrange(view, place, &[2, 0, 1])
 }
 
-/// The tensor with its dimensions in the order `axes`, slowest first: as it lies, or copied.
-fn arrange<'a>(
-    view: &View<'a>,
-    place: Place<'_>,
-    axes: &[usize],
-    order: &str,
-) -> Result<Operand<'a>> {
+/// The tensor with its dimensions in the order `axes`, slowest first: as it lies, or to be copied.
+fn arrange<'a>(view: &View<'a>, place: Place<'_>, axes: &[usize]) -> Result<Operand<'a>> {
     let bytes: usize = view.shape.iter().product();
     match (view.memory, view.lies_as(axes)) {
-        (Memory::Device(address), true) => Ok(Operand::Device(address)),
-        (Memory::Device(_), false) => {
-            let expected = format!("memory ordered {order}");
-            let got = format!("strides {:?}", view.strides);
-            let remedy = "make it contiguous in that order on the device, or hand over host memory";
-            Err(misfit(format!("{place}, strides"), expected, got, remedy))
+        (Memory::Device(address), _) if bytes == 0 || as_it_lies(view, address, axes) => {
+            Ok(Operand::Device(address))
         }
+        (Memory::Device(_), _) => Rearrangement::of(view, place, axes).map(Operand::Strided),
         (Memory::Host(memory), true) => Ok(Operand::Host(Cow::Borrowed(&memory[..bytes]))),
         (Memory::Host(memory), false) => {
             let mut out = Vec::with_capacity(bytes);
@@ -178,27 +183,23 @@ fn scale<'a>(
     if rows == 0 {
         return Ok(Operand::Host(Cow::Borrowed(&[])));
     }
-    let row_major = || arrange(plain, place, &[2, 0, 1], "[L, mn, K/16], the last index fastest");
     let Some((view, permuted_place)) = permuted else {
-        let layout = ScaleLayout::new(rows, k, l)?;
-        return match row_major()? {
-            Operand::Host(scales) => Ok(Operand::Host(Cow::Owned(layout.to_blocked(&scales)?))),
-            Operand::Device(_) => {
-                let expected = "permuted scales beside it, or host memory";
-                let got = "row-major scales in device memory alone";
-                let remedy =
-                    "the kernels read the 128×4 blocked layout: hand over the permuted form";
-                Err(misfit(place, expected, got, remedy))
-            }
+        if matches!(plain.memory, Memory::Device(_)) {
+            return Rearrangement::of_scales(plain, place, [rows, k, l]).map(Operand::Strided);
+        }
+        let Operand::Host(scales) = arrange(plain, place, &[2, 0, 1])? else {
+            return Err(misfit(place, "host memory", "device memory", "copy it first"));
         };
+        let layout = ScaleLayout::new(rows, k, l)?;
+        return Ok(Operand::Host(Cow::Owned(layout.to_blocked(&scales)?)));
     };
     check_scale_type(view, permuted_place)?;
     let shape = [32, 4, rows.div_ceil(128), 4, k.div_ceil(64), l];
     view.check(permuted_place, &shape, "[32, 4, ⌈mn/128⌉, 4, ⌈K/64⌉, L]")?;
-    let order = "[L, ⌈mn/128⌉, ⌈K/64⌉, 32, 4, 4], the last index fastest";
-    let blocked = arrange(view, permuted_place, &[5, 2, 4, 0, 1, 3], order)?;
+    let blocked = arrange(view, permuted_place, &[5, 2, 4, 0, 1, 3])?;
     if both == BothScales::Compare {
-        let (Operand::Host(blocked), Operand::Host(row_major)) = (&blocked, row_major()?) else {
+        let row_major = arrange(plain, place, &[2, 0, 1])?;
+        let (Operand::Host(blocked), Operand::Host(row_major)) = (&blocked, row_major) else {
             return Err(Error::Unsupported {
                 what: format!("comparing {place} with {permuted_place} in device memory"),
                 remedy: "compare in host memory, or trust the permuted form",
@@ -244,11 +245,27 @@ fn compare(
 }
 
 impl Adapted<'_> {
+    /// Tensors on the device that are copied into another order there, with their places among the tensors.
+    pub fn strided(&self) -> impl Iterator<Item = (&'static str, &Rearrangement)> {
+        let first = [("a", &self.a), ("b1", &self.b1), ("sfa", &self.sfa), ("sfb1", &self.sfb1)];
+        let b2 = self.b2.as_ref().map(|operand| ("b2", operand));
+        let sfb2 = self.sfb2.as_ref().map(|operand| ("sfb2", operand));
+        first
+            .into_iter()
+            .chain(b2)
+            .chain(sfb2)
+            .filter_map(|(name, operand)| match operand {
+                Operand::Strided(rearrangement) => Some((name, rearrangement)),
+                _ => None,
+            })
+            .chain(self.c_strided.as_ref().map(|c| ("c", c)))
+    }
+
     fn operands(&self) -> impl Iterator<Item = &Operand<'_>> {
         [&self.a, &self.b1, &self.sfa, &self.sfb1].into_iter().chain(&self.b2).chain(&self.sfb2)
     }
 
-    /// Bytes that had to be copied into another order.
+    /// Bytes of host memory that had to be copied into another order.
     pub fn copied(&self) -> usize {
         let copied = |operand: &Operand<'_>| match operand {
             Operand::Host(Cow::Owned(bytes)) => bytes.len(),
@@ -265,7 +282,7 @@ impl Adapted<'_> {
         fn bytes<'b>(operand: &'b Operand<'_>) -> Result<&'b [u8]> {
             match operand {
                 Operand::Host(bytes) => Ok(bytes),
-                Operand::Device(_) => Err(Error::Unsupported {
+                Operand::Device(_) | Operand::Strided(_) => Err(Error::Unsupported {
                     what: "device memory where host memory is wanted".into(),
                     remedy: "launch on it, with `Adapted::addresses`",
                 }),
@@ -285,38 +302,47 @@ impl Adapted<'_> {
     /// The tensors' device addresses, C's included.
     ///
     /// # Errors
-    /// A tensor in host memory; a C whose order is not `[L, M, N]`.
+    /// A tensor in host memory, or on the device in an order that is not the kernels' own.
     pub fn addresses(&self) -> Result<GroupAddresses> {
-        let device = |operand: &Operand<'_>| match operand {
+        self.addresses_with(|_| {
+            Err(Error::Unsupported {
+                what: "a tensor of another order than the kernels read or write".into(),
+                remedy: "let `forms::arrange` copy it on the device",
+            })
+        })
+    }
+
+    /// The same, with `copy` to say where the copy of a tensor of another order lies.
+    pub(super) fn addresses_with(
+        &self,
+        mut copy: impl FnMut(&Rearrangement) -> Result<u64>,
+    ) -> Result<GroupAddresses> {
+        let mut device = |operand: &Operand<'_>| match operand {
             Operand::Device(address) => Ok(*address),
+            Operand::Strided(rearrangement) => copy(rearrangement),
             Operand::Host(bytes) if bytes.is_empty() => Ok(0),
             Operand::Host(_) => Err(Error::Unsupported {
                 what: "host memory where a device address is wanted".into(),
                 remedy: "upload it first, or run from host memory with `Adapted::inputs`",
             }),
         };
-        let second = |operand: &Option<Operand<'_>>| operand.as_ref().map_or(Ok(0), device);
-        let c = match self.c.memory {
-            Memory::Device(address) if self.c.lies_as(&[2, 0, 1]) => address,
-            _ => {
+        let (a, sfa) = (device(&self.a)?, device(&self.sfa)?);
+        let (b1, sfb1) = (device(&self.b1)?, device(&self.sfb1)?);
+        let mut second = |operand: &Option<_>| operand.as_ref().map_or(Ok(0), &mut device);
+        let (b2, sfb2) = (second(&self.b2)?, second(&self.sfb2)?);
+        let c = match (self.c.memory, &self.c_strided) {
+            (_, Some(rearrangement)) => copy(rearrangement)?,
+            (Memory::Device(address), None) => address,
+            (Memory::Host(_), None) => {
                 return Err(misfit(
                     "c",
-                    "device memory ordered [L, M, N], the last index fastest",
+                    "device memory",
                     self.c.to_string(),
-                    "the kernel stores C in that order",
+                    "run from host memory with `Adapted::inputs`, and store with `store_c`",
                 ));
             }
         };
-        Ok(GroupAddresses {
-            a: device(&self.a)?,
-            b1: device(&self.b1)?,
-            b2: second(&self.b2)?,
-            sfa: device(&self.sfa)?,
-            sfb1: device(&self.sfb1)?,
-            sfb2: second(&self.sfb2)?,
-            c,
-            ..GroupAddresses::default()
-        })
+        Ok(GroupAddresses { a, b1, b2, sfa, sfb1, sfb2, c, ..GroupAddresses::default() })
     }
 
     /// Puts a result, `[L, M, N]` as bits, into memory of C's own order.

@@ -17,7 +17,7 @@ pub struct Prepared<B: Backend> {
     /// What is launched, in this order, with its parameter space. Nothing, if no group has rows.
     pub launches: Vec<(LaunchShape, Vec<u8>)>,
     /// Keeps tables, and what the kernels keep for each other, alive.
-    pub(super) buffers: Vec<B::Buffer>,
+    pub(crate) buffers: Vec<B::Buffer>,
 }
 
 impl<B: Backend> Prepared<B> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use nvfp4_dual_gemm_device::kernels::KernelDecl;
 use nvfp4_dual_gemm_device::tile::group_schedule::{
-    column_tiles, first_half, most_row_tiles, row_tiles,
+    FLAG_BF16, FLAG_F32, column_tiles, first_half, most_row_tiles, row_tiles,
 };
 
 use super::addresses::{Extent, GroupAddresses, check_addresses};
@@ -15,6 +15,7 @@ use super::{sm90, sm100};
 use crate::error::{Error, Result};
 use crate::plan::tensor_map::TensorMapSpec;
 use crate::plan::{self, LaunchShape};
+use crate::problem::OutputType;
 
 /// What one tile would cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,15 @@ impl GroupedPlan {
     /// The same plan with C in f32.
     pub(super) fn in_single_precision(self) -> Self {
         GroupedPlan { single_precision: true, ..self }
+    }
+
+    /// The kernel's flags for the element type of C.
+    pub(super) fn element_flags(&self) -> u32 {
+        match (self.single_precision, self.problem.output) {
+            (true, _) => FLAG_F32,
+            (false, OutputType::Bf16) => FLAG_BF16,
+            (false, OutputType::F16) => 0,
+        }
     }
 
     /// True for Hopper's kernels.

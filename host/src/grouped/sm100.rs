@@ -2,9 +2,7 @@
 
 use nvfp4_dual_gemm_device::kernels::{GROUPED_DUAL_GEMM, GROUPED_GEMM, KernelDecl};
 use nvfp4_dual_gemm_device::tile::geometry::{MMA_K, MMAS_PER_STAGE};
-use nvfp4_dual_gemm_device::tile::group_schedule::{
-    self as field, FLAG_BF16, FLAG_F32, TILE_WEIGHTS,
-};
+use nvfp4_dual_gemm_device::tile::group_schedule::{self as field, TILE_WEIGHTS};
 use nvfp4_dual_gemm_device::tile::grouped::GroupedGeometry;
 
 use super::addresses::GroupAddresses;
@@ -16,7 +14,6 @@ use crate::backend::Backend;
 use crate::error::Result;
 use crate::plan::sm100::ARCH;
 use crate::plan::tensor_map::{Operand, TENSOR_MAP_BYTES, TensorMapSpec};
-use crate::problem::OutputType;
 
 /// Columns of C in a tile.
 pub(super) const TILE_COLUMNS: u32 = TILE_WEIGHTS;
@@ -120,12 +117,7 @@ pub(super) fn prepare<B: Backend>(
         },
     ));
     backend.upload(&mut table, &bytes)?;
-    let flags = match (plan.single_precision, plan.problem.output) {
-        (true, _) => FLAG_F32,
-        (false, OutputType::Bf16) => FLAG_BF16,
-        (false, OutputType::F16) => 0,
-    };
-    let words = [plan.problem.count(plan.records.len()), flags];
+    let words = [plan.problem.count(plan.records.len()), plan.element_flags()];
     let launches = vec![(plan.shape, parameters(records_at, offsets, &words))];
     Ok(Prepared { launches, buffers: vec![table] })
 }

@@ -8,9 +8,7 @@ use std::fmt;
 use nvfp4_dual_gemm_device::kernels::{
     KernelDecl, SM90_GROUPED, SM90_GROUPED_EXPAND, SM90_PACK_WEIGHTS,
 };
-use nvfp4_dual_gemm_device::tile::group_schedule::{
-    self as field, FLAG_BF16, most_row_tiles, row_tiles,
-};
+use nvfp4_dual_gemm_device::tile::group_schedule::{self as field, most_row_tiles, row_tiles};
 use nvfp4_dual_gemm_device::tile::packed_sm90::{STAGE_K, chunks_along_n, packed_bytes};
 use nvfp4_dual_gemm_device::tile::sm90_grouped::{EXPAND_ROWS, FLAG_ONE_PRODUCT};
 
@@ -24,7 +22,6 @@ use crate::error::Result;
 use crate::plan::LaunchShape;
 use crate::plan::sm90::ARCH;
 use crate::plan::tensor_map::{TENSOR_MAP_BYTES, TensorMapSpec};
-use crate::problem::OutputType;
 
 /// Finding a tile, and exchanging and storing its sums.
 const TILE_CYCLES: u64 = 1_500;
@@ -201,11 +198,10 @@ pub(super) fn prepare<B: Backend>(
     ));
     backend.upload(&mut tables, &bytes)?;
 
-    let bf16 = if plan.problem.output == OutputType::Bf16 { FLAG_BF16 } else { 0 };
     let one = if operation == Operation::Gemm { FLAG_ONE_PRODUCT } else { 0 };
     let count = plan.problem.count(plan.records.len());
     let before = plan.before.map(|before| (before, parameters(expand_at, offsets, &[count])));
-    let main = (plan.shape, parameters(main_at, offsets, &[count, bf16 | one]));
+    let main = (plan.shape, parameters(main_at, offsets, &[count, plan.element_flags() | one]));
     let launches = before.into_iter().chain([main]).collect();
     Ok(Prepared { launches, buffers: vec![packed, expanded, tables] })
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use nvfp4_dual_gemm_device::kernels::SILU_MUL;
+use nvfp4_dual_gemm_device::kernels::{SILU_MUL, SM90_SILU_MUL};
 use nvfp4_dual_gemm_device::tile::group_schedule::{
     FLAG_BF16, SILU_MUL_ELEMENTS, SILU_MUL_THREADS,
 };
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::plan::LaunchShape;
 use crate::problem::OutputType;
 
-/// Three launches instead of one.
+/// Three launches instead of one; on Hopper five instead of two.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TwoPass {
     /// What is computed.
@@ -79,17 +79,18 @@ impl TwoPass {
         let (gate, up) = (single(|g| g.alpha1)?, single(|g| g.alpha2)?);
         let most = c_lengths(problem).into_iter().max().unwrap_or(0);
         let ctas = most.div_ceil((SILU_MUL_THREADS * SILU_MUL_ELEMENTS) as usize);
+        let kernel = if gate.is_hopper() { SM90_SILU_MUL } else { SILU_MUL };
         let silu_mul = LaunchShape {
-            kernel: SILU_MUL.name,
-            arch: SILU_MUL.arch,
+            kernel: kernel.name,
+            arch: kernel.arch,
             grid: [
                 ctas.min(4 * gate.sm_count as usize).max(1) as u32,
                 gate.records.len().max(1) as u32,
                 1,
             ],
-            block: SILU_MUL.block,
-            cluster: SILU_MUL.cluster,
-            dynamic_shared: SILU_MUL.dynamic_shared,
+            block: kernel.block,
+            cluster: kernel.cluster,
+            dynamic_shared: kernel.dynamic_shared,
         };
         if silu_mul.grid[1] > 65_535 {
             return Err(Error::Grid {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use nvfp4_dual_gemm_device::kernels::KernelDecl;
 use nvfp4_dual_gemm_device::tile::geometry::MAX_DYNAMIC_SHARED;
+use nvfp4_dual_gemm_device::tile::sm90::CONSUMER_WARPS;
 
 use crate::error::{Error, Result};
 use crate::problem::Problem;
@@ -27,7 +28,7 @@ pub struct Plan {
     pub tile: [u32; 3],
     /// Depth of the shared-memory ring.
     pub stages: u32,
-    /// Tiles along M, tiles along N, batches.
+    /// On Blackwell tiles along M, tiles along N, batches; on Hopper CTAs.
     pub grid: [u32; 3],
     /// Threads per CTA.
     pub block: [u32; 3],
@@ -241,10 +242,12 @@ impl fmt::Display for Plan {
             "  tile           {tile_m} × {tile_n} of C per CTA, accumulated in {} steps of {tile_k} along K",
             self.k_tiles()
         )?;
-        writeln!(
-            f,
-            "  grid           {x} × {y} × {z} CTAs (tiles along M × tiles along N × batches)"
-        )?;
+        let axes = if self.arch == sm90::ARCH {
+            "each takes tile after tile, or has a share of one"
+        } else {
+            "tiles along M × tiles along N × batches"
+        };
+        writeln!(f, "  grid           {x} × {y} × {z} CTAs ({axes})")?;
         let slots = waves * u64::from(self.sm_count.max(1));
         writeln!(
             f,
@@ -255,7 +258,9 @@ impl fmt::Display for Plan {
         )?;
         let threads: u32 = self.block.iter().product();
         let roles = if self.arch == sm90::ARCH {
-            format!("{} warps that multiply, a TMA warp", threads / 128 * 4)
+            format!(
+                "{CONSUMER_WARPS} warps that multiply, one that loads weights, one that loads tokens"
+            )
         } else {
             let epilogue = (threads / 32).saturating_sub(2);
             format!("a TMA warp, an MMA warp, {epilogue} epilogue warps")

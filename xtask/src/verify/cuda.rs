@@ -14,7 +14,7 @@ use nvfp4_dual_gemm_tests::emulated::Emulated;
 use rayon::prelude::*;
 
 use super::cases::Case;
-use super::grouped::{self, GroupedCase};
+use super::grouped::{self, GroupedCase, OnDevice};
 use super::hopper::{Row, Trial};
 
 /// Up to this many operations the emulator runs a plan too.
@@ -32,14 +32,16 @@ fn hopper() -> Result<(Cuda, &'static str)> {
 }
 
 /// Runs the cases of the grouped kernels on device 0.
-pub fn groups(cases: Vec<GroupedCase>, start: Instant) -> Result<()> {
+pub fn groups(cases: &[GroupedCase], start: Instant) -> Result<()> {
     let (mut device, text) = hopper()?;
     let module = device.load(text)?;
     let emulated = Emulated::parse(text)?;
     println!("{}", grouped::HEADER);
     let (count, mut failed) = (cases.len(), 0);
-    for case in cases {
-        let row = grouped::run_on_device(&case.on_hopper(), &mut device, &module, &emulated)?;
+    let predicted: Vec<_> =
+        cases.par_iter().map(|case| OnDevice::new(case, &emulated)).collect::<Result<_>>()?;
+    for case in predicted {
+        let row = case.run(&mut device, &module)?;
         failed += usize::from(!row.passed());
         println!("{row}");
     }

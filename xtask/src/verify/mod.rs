@@ -96,13 +96,8 @@ pub fn run(options: &Options) -> Result<()> {
         (Some(path), Some(layer)) => checkpoint::cases(path, layer, options.rows)?,
         _ => cases::select(&options.shape, &options.data, options.all)?,
     };
-    if options.op != Op::Dual || options.two_pass {
-        if options.two_pass && (options.backend != "emulator" || options.arch == sm90::ARCH) {
-            bail!("verify: --two-pass is for sm_100f on the emulator");
-        }
-        if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
-            bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
-        }
+    if options.two_pass && matches!(options.op, Op::Gemm | Op::Grouped) {
+        bail!("verify: --two-pass is for the dual operations; a plain GEMM takes one pass");
     }
     if options.backend == "cuda" {
         if options.ptx_from == Compiler::RustCuda {
@@ -110,8 +105,8 @@ pub fn run(options: &Options) -> Result<()> {
         }
         #[cfg(feature = "cuda")]
         return match options.op {
-            Op::Dual => cuda::run(&cases, start),
-            _ => cuda::groups(grouped_cases(options, &cases)?, start),
+            Op::Dual if !options.two_pass => cuda::run(&cases, start),
+            _ => cuda::groups(&grouped_cases(options, &cases)?, start),
         };
         #[cfg(not(feature = "cuda"))]
         bail!("verify: this xtask was built without the feature `cuda`: add `--features cuda`");
@@ -167,12 +162,12 @@ pub fn run(options: &Options) -> Result<()> {
 /// The cases of the grouped kernels.
 fn grouped_cases(options: &Options, dense: &[Case]) -> Result<Vec<GroupedCase>> {
     let shapes: Vec<_> = options.shape.iter().map(|shape| shape.0).collect();
-    let listed = |operation| {
-        grouped::select(operation, &shapes, &options.data, options.all, options.two_pass)
-    };
+    let hopper = options.arch == sm90::ARCH || options.backend == "cuda";
+    let how = (hopper, options.two_pass);
+    let listed = |operation| grouped::select(operation, &shapes, &options.data, options.all, how);
     Ok(match options.op {
-        Op::Dual => grouped::dense(Operation::DualGemm, dense, options.two_pass)?,
-        Op::Gemm => grouped::dense(Operation::Gemm, dense, false)?,
+        Op::Dual => grouped::dense(Operation::DualGemm, dense, how)?,
+        Op::Gemm => grouped::dense(Operation::Gemm, dense, how)?,
         Op::Grouped => listed(Operation::Gemm)?,
         Op::GroupedDual => listed(Operation::DualGemm)?,
     })
@@ -181,11 +176,6 @@ fn grouped_cases(options: &Options, dense: &[Case]) -> Result<Vec<GroupedCase>> 
 /// The operations of the grouped kernels.
 fn groups(options: &Options, dense: &[Case], program: &Module, start: Instant) -> Result<()> {
     let cases = grouped_cases(options, dense)?;
-    let cases: Vec<_> = if options.arch == sm90::ARCH {
-        cases.into_iter().map(GroupedCase::on_hopper).collect()
-    } else {
-        cases
-    };
     println!("{}", grouped::HEADER);
     let seeds = |default: u64| options.seeds.unwrap_or(default);
     let bar = bar(cases.iter().map(|case| case.work() * seeds(case.default_seeds)).sum());

@@ -132,7 +132,7 @@ fn queue_loads(
         {
             for part in &job.parts {
                 if let Place::Global(from) = part.from {
-                    races.global_range(&record, from, part.len, who.actor, env.global)?;
+                    races.global_range(&record, (from, part.len), None, who.actor, env.global)?;
                 }
             }
         }
@@ -259,18 +259,16 @@ fn queue_store(
         let mut record = Record { write: true, ..issued };
         for part in &job.parts {
             let Place::Global(to) = part.to else { continue };
-            record.silent = false;
-            if let Err(fault) = races.global_range(&record, to, part.len, who.actor, env.global) {
-                // Threads may all compute the same, and so may those who store by copies.
-                let shared = &space.ctas[warp.rank as usize].shared;
-                if job.reduce.is_some() || !job.leaves_all(part, shared, env.global) {
-                    return Err(fault);
-                }
-                record.silent = true;
-                races.global_range(&record, to, part.len, who.actor, env.global)?;
+            // Nobody may change them before they have been read.
+            let source = job.source(part, &space.ctas[warp.rank as usize].shared);
+            let values = source.as_deref().filter(|_| job.reduce.is_none());
+            for (at, len) in job.masked(part.len) {
+                let start = to + u64::from(at);
+                let values = values.map(|values| &values[at as usize..(at + len) as usize]);
+                record.silent = values.is_some_and(|values| env.global.holds(start, values));
+                races.global_range(&record, (start, len), values, who.actor, env.global)?;
             }
         }
-        job.written = Some(Box::new((record, job.parts.clone())));
     }
     job.two_steps = true;
     job.noted.push(warp.rank);

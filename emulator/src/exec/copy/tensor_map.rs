@@ -48,7 +48,7 @@ fn note(
     match &mut space.races {
         Some(races) if global => {
             let record = races.own_record(path, write, who.actor);
-            races.global_range(&record, address, 128, who.actor, env.global)
+            races.global_range(&record, (address, 128), None, who.actor, env.global)
         }
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use crate::decode::op::{Order, Scope};
 use crate::error::{Actor, Fault, FaultKind};
 use crate::machine::clock::{Agent, Clock, Others};
 use crate::machine::global::GlobalMemory;
-use crate::machine::lines::{ByNumber, Conflict, Footprint, LINE, Lines};
+use crate::machine::lines::{ByNumber, Conflict, Footprint, Image, LINE, Lines};
 use crate::machine::shadow::SEVERAL_LANES;
 use crate::machine::warp::each;
 
@@ -61,6 +61,35 @@ impl Access {
     }
 }
 
+/// The longest access of one lane: eight 64-bit elements or two of 128 bits.
+pub const MAX_BYTES: usize = 64;
+
+/// What an instruction writes, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// Nothing is.
+    Unknown,
+    /// A value of up to 8 bytes a lane.
+    Scalars(&'a [u64; 32]),
+    /// Bytes of each lane.
+    Bytes(&'a [[u8; MAX_BYTES]; 32]),
+}
+
+impl Values<'_> {
+    /// Notes what a lane writes to a line; whether that is known.
+    #[inline]
+    fn note(&self, image: &mut Image, at: usize, lane: u32, width: u32) -> bool {
+        match self {
+            Values::Unknown => return false,
+            Values::Scalars(all) => {
+                image.set(at, &all[lane as usize].to_le_bytes()[..width as usize]);
+            }
+            Values::Bytes(all) => image.set(at, &all[lane as usize][..width as usize]),
+        }
+        true
+    }
+}
+
 fn reach(scope: Scope) -> u16 {
     match scope {
         Scope::Cta => 0,
@@ -104,7 +133,7 @@ impl Detector {
         access: Access,
         addresses: &[u64; 32],
         (lanes, silent): (u32, u32),
-        width: u32,
+        (width, values): (u32, Values<'_>),
         by: Actor,
         memory: &GlobalMemory,
     ) -> Checked {
@@ -121,6 +150,8 @@ impl Detector {
         }
         // Lanes that share a line are one access, as they are for the memory.
         let mut open: Option<(u64, bool, u128)> = None;
+        let mut image = Image::default();
+        let mut known = false;
         for lane in each(lanes) {
             let address = addresses[lane as usize];
             let (line, quiet) = (address / LINE, silent >> lane & 1 == 1);
@@ -133,17 +164,23 @@ impl Detector {
                 _ => {
                     if let Some((at, still, mask)) = open {
                         record.silent = still;
-                        self.touch_line(at, mask, &record, by, memory)
+                        self.touch_line(at, mask, &record, known.then_some(&image), by, memory)
                             .map_err(|fault| name_lane(fault, addresses, lanes, width))?;
+                        if known {
+                            image = Image::default();
+                        }
                     }
                     open = Some((line, quiet, bytes));
                     record.lane = lane as u8;
                 }
             }
+            if access.writes {
+                known = values.note(&mut image, (address % LINE) as usize, lane, width);
+            }
         }
         if let Some((at, still, mask)) = open {
             record.silent = still;
-            self.touch_line(at, mask, &record, by, memory)
+            self.touch_line(at, mask, &record, known.then_some(&image), by, memory)
                 .map_err(|fault| name_lane(fault, addresses, lanes, width))?;
         }
         if strong && access.writes {
@@ -152,12 +189,12 @@ impl Detector {
         Ok(())
     }
 
-    /// A contiguous access by, or on behalf of, one thread.
+    /// A contiguous access by, or on behalf of, one thread; of a write also the bytes, if they are known.
     pub fn global_range(
         &mut self,
         record: &Record,
-        start: u64,
-        len: u32,
+        (start, len): (u64, u32),
+        values: Option<&[u8]>,
         by: Actor,
         memory: &GlobalMemory,
     ) -> Checked {
@@ -169,7 +206,13 @@ impl Detector {
         while at < end {
             let stop = (at / LINE * LINE + LINE).min(end);
             let bytes = (u128::MAX >> (128 - (stop - at))) << (at % LINE);
-            self.touch_line(at / LINE, bytes, &record, by, memory)?;
+            let image = values.map(|values| {
+                let mut image = Image::default();
+                let part = (at - start) as usize..(stop - start) as usize;
+                image.set((at % LINE) as usize, &values[part]);
+                image
+            });
+            self.touch_line(at / LINE, bytes, &record, image.as_ref(), by, memory)?;
             at = stop;
         }
         Ok(())
@@ -178,14 +221,6 @@ impl Detector {
     /// A record of an access by the warp itself.
     pub fn own_record(&self, path: Path, write: bool, by: Actor) -> Record {
         self.record(path, write, by)
-    }
-
-    /// A write on behalf of a thread has left everything as it was.
-    pub fn silence(&mut self, record: &Record, start: u64, len: u32) {
-        let record = Record { key: self.place.index, ..*record };
-        for line in start / LINE..(start + u64::from(len)).div_ceil(LINE) {
-            self.global.lines.silence(line, &record);
-        }
     }
 
     fn strong_global(&mut self, access: Access, address: u64, width: u32) {
@@ -229,6 +264,7 @@ impl Detector {
         line: u64,
         bytes: u128,
         record: &Record,
+        values: Option<&Image>,
         by: Actor,
         memory: &GlobalMemory,
     ) -> Checked {
@@ -244,7 +280,8 @@ impl Detector {
         {
             return Err(too_early(line * LINE + u64::from(byte), record, by, &old, before, memory));
         }
-        let found = self.global.lines.touch(line, bytes, record, |old| order.check(old, record));
+        let found =
+            self.global.lines.touch(line, bytes, record, values, |old| order.check(old, record));
         let Err((byte, old)) = found else { return Ok(()) };
         let address = line * LINE + u64::from(byte);
         let why = order.missing(&old, record);
@@ -397,7 +434,10 @@ impl Ordered<'_> {
 
     #[inline]
     fn check(&self, old: &Record, new: &Record) -> bool {
-        if old.silent || new.silent || self.mutual(old, new) {
+        // Who writes what is there already disturbs no reader. Two writes of the same are looked at by
+        // their values.
+        let quiet = (old.silent || new.silent) && !(old.write && new.write);
+        if quiet || self.mutual(old, new) {
             return true;
         }
         if !self.strict && (is_glance(old, new) || is_glance(new, old)) {

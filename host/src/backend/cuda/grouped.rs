@@ -7,6 +7,7 @@ use super::Cuda;
 use super::driver::{self, RawStream};
 use super::prepared::{check_allocated, put, shape};
 use crate::error::Result;
+use crate::forms::{Adapted, arrange};
 use crate::grouped::addresses::Extent;
 use crate::grouped::problem::in_group;
 use crate::grouped::{self, GroupAddresses, GroupedPlan, GroupedProblem, TwoPass};
@@ -58,7 +59,31 @@ impl Cuda {
         self.ready(module, prepared)
     }
 
-    /// The same for two passes, which allocates the products as well.
+    /// The same for the tensors of a form, in whatever order they lie: what is not in the kernels' own is
+    /// copied on the device, of weights now, of activations and of C with every launch.
+    ///
+    /// # Errors
+    /// As for [`Cuda::prepare_groups`]; a tensor in host memory.
+    pub fn prepare_form(
+        &self,
+        plan: &GroupedPlan,
+        groups: &[Adapted<'_>],
+    ) -> Result<PreparedGroups> {
+        let module = self.kernels_for(plan.shape.arch)?;
+        for (i, form) in groups.iter().enumerate() {
+            form.strided().try_for_each(|(tensor, rearrangement)| {
+                let (address, bytes) = rearrangement.extent();
+                check_allocated(tensor, address, bytes).map_err(|cause| in_group(i, cause))
+            })?;
+        }
+        let device = &mut self.clone();
+        let arranged = arrange(device, module, plan, groups)?;
+        check_memory(&plan.extents(&arranged.groups, 0)?)?;
+        let prepared = plan.prepare(device, module, &arranged.groups, 0)?;
+        self.ready(module, arranged.around(prepared))
+    }
+
+    /// [`Cuda::prepare_groups`] for two passes, which allocates the products as well.
     ///
     /// # Errors
     /// As for [`Cuda::prepare_groups`].

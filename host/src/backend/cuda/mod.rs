@@ -136,7 +136,7 @@ impl Cuda {
         }
         Err(Error::Unsupported {
             what: format!("a plan for {arch} on {}", self.name),
-            remedy: "make the plan with Cuda::plan or Plan::for_device",
+            remedy: "make the plan with Cuda::plan or Cuda::plan_groups",
         })
     }
 }

@@ -7,10 +7,14 @@
 //!           with offsets of experts: one segment, of which the rows are taken that have an owner
 //! Grid      x: any number of CTAs, y: segments
 //! ```
+//!
+//! The same on sm_100 and on sm_90, where every kernel may start before the one before it has ended.
 
 use crate::epilogue::silu_mul::silu_mul_8;
 use crate::epilogue::store::store_8;
 use crate::kernels::Output;
+#[cfg(device_arch = "sm_90a")]
+use crate::ptx::control::{griddepcontrol_launch_dependents, griddepcontrol_wait};
 use crate::ptx::memory::{ld_global_nc_b32, ld_global_nc_v2_b32, ld_global_nc_v4_b32};
 use crate::ptx::sreg::{ctaid_x, ctaid_y, nctaid_x, tid_x};
 use crate::tile::group_schedule::{
@@ -32,16 +36,8 @@ unsafe fn load_8(address: u64) -> [f32; 8] {
 ///
 /// # Safety
 /// See the head of the file.
-#[cfg_attr(target_feature = "compute_100", nvvm_internal::kernel)]
-#[unsafe(no_mangle)]
-pub unsafe extern "ptx-kernel" fn nvfp4_silu_mul_sm100(
-    segments: u64,
-    offsets: u64,
-    experts: u32,
-    rows: u32,
-    columns: u32,
-    flags: u32,
-) {
+#[inline(always)]
+unsafe fn run(segments: u64, offsets: u64, experts: u32, rows: u32, columns: u32, flags: u32) {
     let segment = segments + (ctaid_y() * SEGMENT_BYTES) as u64;
     // SAFETY: the host has written the segments, and there is one more offset than experts.
     let word = |at: u64| unsafe {
@@ -71,5 +67,46 @@ pub unsafe extern "ptx-kernel" fn nvfp4_silu_mul_sm100(
             store_8(output, c + 2 * at, values);
         }
         at += step;
+    }
+}
+
+/// The entry point on sm_100.
+///
+/// # Safety
+/// See the head of the file.
+#[cfg(not(device_arch = "sm_90a"))]
+#[cfg_attr(target_feature = "compute_100", nvvm_internal::kernel)]
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn nvfp4_silu_mul_sm100(
+    segments: u64,
+    offsets: u64,
+    experts: u32,
+    rows: u32,
+    columns: u32,
+    flags: u32,
+) {
+    // SAFETY: the caller's.
+    unsafe { run(segments, offsets, experts, rows, columns, flags) };
+}
+
+/// The entry point on sm_90.
+///
+/// # Safety
+/// See the head of the file.
+#[cfg(device_arch = "sm_90a")]
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn nvfp4_silu_mul_sm90(
+    segments: u64,
+    offsets: u64,
+    experts: u32,
+    rows: u32,
+    columns: u32,
+    flags: u32,
+) {
+    // SAFETY: the caller's; the products are the work of the kernels before.
+    unsafe {
+        griddepcontrol_launch_dependents();
+        griddepcontrol_wait();
+        run(segments, offsets, experts, rows, columns, flags);
     }
 }
