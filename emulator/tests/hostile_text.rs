@@ -66,19 +66,6 @@ fn greedy_declarations_take_no_memory() {
     assert!(decode::program(rows.as_bytes()).is_err());
 }
 
-#[test]
-fn recursion_is_refused_by_name() {
-    let text = ".version 8.8 .target sm_90
-        .func f();
-        .func g() { call f; ret; }
-        .func f() { call g; ret; }
-        .entry k() { call f; ret; }";
-    match decode::program(text.as_bytes()).and_then(|program| program.check()) {
-        Err(Ending::Unsupported(why)) => assert!(why.what.contains("recursive"), "{why}"),
-        other => panic!("{other:?}"),
-    }
-}
-
 /// The operand texts of the list of forms, and some that fit nowhere.
 fn operands() -> Vec<&'static str> {
     let mut operands: Vec<_> = FORMS

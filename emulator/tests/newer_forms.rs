@@ -197,3 +197,139 @@ fn discarded_lines_are_unwritten() {
     bench.run(&one_cta("k", 32, 8192, params(&[from, to])), 0).unwrap();
     assert_eq!(bench.device.memory.read_back(to, 256).unwrap().unwritten, [(0, 128)]);
 }
+
+#[test]
+fn stochastic_rounding() {
+    // 1.25 lies between 1 and 1.5 of e2m1, 1.0625 a quarter of the way from 1 to 1.25 of e5m2.
+    let body = "mad.wide.u32 %rd3, %r0, 4, %rd0; ld.global.u32 %r2, [%rd3];
+         mov.f32 %f1, 0f3FA00000; mov.f32 %f2, 0fBFA00000; mov.f32 %f3, 0f7F800000; mov.f32 %f4, 0f40000000;
+         { .reg .b16 h; cvt.rs.satfinite.e2m1x4.f32 h, {%f1, %f2, %f3, %f4}, %r2; cvt.u32.u16 %r3, h; }
+         mov.f32 %f5, 0f3F880000; cvt.rs.relu.satfinite.e5m2x4.f32 %r4, {%f5, %f2, %f5, %f4}, %r2;
+         cvt.rs.bf16x2.f32 %r5, %f6, %f1, %r2;
+         mad.wide.u32 %rd4, %r0, 16, %rd1; st.global.v2.u32 [%rd4], {%r3,%r4}; st.global.u32 [%rd4+8], %r5;";
+    let body = body.replace("cvt.rs.bf16x2", "mov.f32 %f6, 0f3F808000; cvt.rs.bf16x2");
+    let random = [0x0000_0000, 0xffff_ffff, 0x7f80_4080u32, 0xbf7f_c07f];
+    let input: Vec<u8> = (0..32).flat_map(|i| random[i % 4].to_le_bytes()).collect();
+    let mut bench = Bench::new(&kernel(&body));
+    let (from, to) = (bench.buffer("input", &input), bench.buffer("output", &[0; 512]));
+    bench.run(&one_cta("k", 32, 8192, params(&[from, to])), 0).unwrap();
+    let found = words(&bench.read(to, 512));
+    // The lowest code belongs to the last number. Halfway: up when a share's top bit is set.
+    let e2m1 = [0x2a74, 0x3b74, 0x2b74, 0x3a74];
+    // A quarter: up from three quarters on, 0xc0.
+    let e5m2 = [0x3c00_3c40, 0x3d00_3d40, 0x3c00_3c40, 0x3c00_3d40];
+    // 1.00390625 is halfway; 1.25 is exact.
+    let bf16 = [0x3f80_3fa0, 0x3f81_3fa0, 0x3f80_3fa0, 0x3f81_3fa0];
+    for lane in 0..4 {
+        let at = &found[lane * 4..];
+        let wanted = [e2m1[lane], e5m2[lane], bf16[lane]];
+        assert_eq!(at[..3], wanted, "lane {lane}: {:x?} {wanted:x?}", &at[..3]);
+    }
+}
+
+/// Registers of A (16 rows) or B (8 rows), as the lanes load them: word i of a lane.
+fn fragment(rows: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let (tall, words) = (rows.len() == 16, rows[0].len() / 16);
+    let count = words * if tall { 2 } else { 1 };
+    let lane = |lane: usize| {
+        let word = |i: usize| {
+            let (row, at) = if tall { (lane / 4 + 8 * (i % 2), i / 2) } else { (lane / 4, i) };
+            rows[row][(lane % 4 + 4 * at) * 4..][..4].to_vec()
+        };
+        (0..count).flat_map(word).collect()
+    };
+    (0..32).map(lane).collect()
+}
+
+/// D of one `mma.sync` m16n8 whose words follow each other: A's, B's, then two of scales.
+fn product(form: &str, a: &[Vec<u8>], b: &[Vec<u8>], rest: &str, scales: [u32; 2]) -> Vec<f32> {
+    let (fa, fb) = (fragment(a), fragment(b));
+    let (na, nb) = (fa[0].len() / 4, fb[0].len() / 4);
+    let lane = |l: usize| {
+        let mut all = [fa[l].clone(), fb[l].clone()].concat();
+        all.extend(scales[0].rotate_left(l as u32 * 8).to_le_bytes());
+        all.extend(scales[1].rotate_left(l as u32 * 8).to_le_bytes());
+        all.resize(64, 0);
+        all
+    };
+    let input: Vec<u8> = (0..32).flat_map(lane).collect();
+    let list = |first: usize, n: usize| {
+        (first..first + n).map(|i| format!("%r{i}")).collect::<Vec<_>>().join(",")
+    };
+    let (ra, rb) = (list(10, na), list(10 + na, nb));
+    let (sa, sb) = (10 + na + nb, 11 + na + nb);
+    let load: String = (0..na + nb + 2)
+        .map(|i| format!("ld.global.u32 %r{}, [%rd3+{}];", 10 + i, 4 * i))
+        .collect();
+    let rest = rest.replace("SA", &format!("%r{sa}")).replace("SB", &format!("%r{sb}"));
+    let body = format!(
+        "mad.wide.u32 %rd3, %r0, 64, %rd0; {load} mov.f32 %f0, 0f3F800000;
+         {form} {{%f1,%f2,%f3,%f4}}, {{{ra}}}, {{{rb}}}, {{%f0,%f0,%f0,%f0}}{rest};
+         mad.wide.u32 %rd4, %r0, 16, %rd1; st.global.v4.f32 [%rd4], {{%f1,%f2,%f3,%f4}};"
+    );
+    let d = words(&run(&body, &input, 512));
+    let mut out = vec![0.0; 128];
+    for lane in 0..32 {
+        for j in 0..4 {
+            let (row, column) = (lane / 4 + 8 * (j / 2), lane % 4 * 2 + j % 2);
+            out[row * 8 + column] = f32::from_bits(d[lane * 4 + j]);
+        }
+    }
+    out
+}
+
+const E2M1: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+
+fn e2m1(code: u8) -> f32 {
+    if code & 8 != 0 { -E2M1[usize::from(code & 7)] } else { E2M1[usize::from(code & 7)] }
+}
+
+#[test]
+fn warp_products_of_four_bits_with_scales() {
+    let nibbles = |rows: usize, step: usize| -> Vec<Vec<u8>> {
+        (0..rows).map(|r| (0..32).map(|i| ((r * 29 + i * step) % 251) as u8).collect()).collect()
+    };
+    let (a, b) = (nibbles(16, 37), nibbles(8, 53));
+    let value = |row: &[u8], k: usize| e2m1(row[k / 2] >> (k % 2 * 4) & 15);
+    // ue4m3 1, 2, 0.5 and 4, turned round from lane to lane.
+    let (scale, codes) = ([1.0, 2.0, 0.5, 4.0], 0x4830_4038u32);
+    let of = |lane: usize, block: usize| {
+        let byte = codes.rotate_left(lane as u32 * 8).to_le_bytes()[block];
+        scale[[0x38, 0x40, 0x30, 0x48].iter().position(|&c| c == byte).unwrap()]
+    };
+    let form = "mma.sync.aligned.m16n8k64.row.col.kind::mxf4nvf4.block_scale.scale_vec::4X\
+                .f32.e2m1.e2m1.f32.ue4m3";
+    let d = product(form, &a, &b, ", SA, {0, 1}, SB, {0, 3}", [codes; 2]);
+    for m in 0..16 {
+        for n in 0..8 {
+            // Thread-id 1: lanes 2 and 3 of each four have rows g and g + 8; thread-id 3: lane 3.
+            let (la, lb) = (m % 8 * 4 + 2 + m / 8, n * 4 + 3);
+            let term =
+                |k: usize| value(&a[m], k) * value(&b[n], k) * of(la, k / 16) * of(lb, k / 16);
+            assert_eq!(d[m * 8 + n], 1.0 + (0..64).map(term).sum::<f32>(), "{m} {n}");
+        }
+    }
+}
+
+#[test]
+fn warp_products_of_mixed_types() {
+    // e2m1 in the middle of its bytes, e3m2 at the bottom.
+    let codes = |rows: usize, step: usize, n: usize| -> Vec<Vec<u8>> {
+        (0..rows).map(|r| (0..32).map(|i| ((r * 7 + i * step) % n) as u8).collect()).collect()
+    };
+    let (a, b) = (codes(16, 5, 16), codes(8, 11, 40));
+    let shifted: Vec<Vec<u8>> = a.iter().map(|r| r.iter().map(|c| c << 2).collect()).collect();
+    let e3m2 = |code: u8| {
+        let (sign, e, m) = (code >> 5, i32::from(code >> 2 & 7), f32::from(code & 3));
+        let size = if e == 0 { m / 16.0 } else { (1.0 + m / 4.0) * 2f32.powi(e - 3) };
+        if sign == 1 { -size } else { size }
+    };
+    let form = "mma.sync.aligned.m16n8k32.row.col.kind::f8f6f4.f32.e2m1.e3m2.f32";
+    let d = product(form, &shifted, &b, "", [0; 2]);
+    for m in 0..16 {
+        for n in 0..8 {
+            let sum: f32 = (0..32).map(|k| e2m1(a[m][k]) * e3m2(b[n][k])).sum();
+            assert_eq!(d[m * 8 + n], 1.0 + sum, "{m} {n}");
+        }
+    }
+}

@@ -127,7 +127,9 @@ fn a_wait_for_the_phase_before_the_first() {
     let body = format!("@%p2 mbarrier.arrive.shared::cta.b64 _, [%r1+512]; {WAIT}");
     fine(&body, 64, 1);
     let flipped = body.replace("[%r1+512], 0", "[%r1+512], 1");
-    faulty(&flipped, 64, 1, &["nothing says that the wait", "nothing can run any more"]);
+    // Compilers let idle warps wait for room too, and trust them not to be that late.
+    let whys = ["nothing says that the wait", "nothing can run any more"];
+    faulty_as(&flipped, 64, 1, Ordering::Strict, &whys);
     // As a producer waits for room: its consumer arrives because of what it has produced.
     let room = "@%p1 bra P; V: mbarrier.try_wait.parity.shared::cta.b64 %p4, [%r1+520], 0; \
          @!%p4 bra V; @%p2 mbarrier.arrive.shared::cta.b64 _, [%r1+512]; bra E; \
@@ -148,6 +150,9 @@ fn a_wait_that_may_miss_its_phase() {
     let alone = body.replace("bar.sync 1; ", "");
     let whys = ["nothing says that the wait", "nothing can run any more"];
     faulty_as(&alone, 64, 1, Ordering::Strict, &whys);
+    for seed in 0..32 {
+        assert_eq!(run(&alone, 64, 1, Ordering::Hardware, seed), Ok(()), "{seed}");
+    }
 }
 
 #[test]

@@ -11,11 +11,12 @@ use crate::machine::inflight::Ticket;
 use crate::machine::tmem;
 use crate::tensor::block_scaled::{self, ROWS};
 use crate::tensor::dense::{self, Accumulate, Operand};
-use crate::tensor::instr_descriptor::{InstrDescriptor, MmaKind, ScaleType};
+use crate::tensor::instr_descriptor::{Element, InstrDescriptor, MmaKind, ScaleType};
 use crate::tensor::smem_descriptor::MatrixDescriptor;
+use crate::tensor::sparse;
 use crate::tensor::tmem_layout::{AccumulatorLayout, scale_cell};
 
-/// Bytes of K of one row of an operand: every kind's K is 256 bits.
+/// Bytes of one stored row of A, and of B but for sparse instructions: every kind's K is 256 bits.
 const ROW_BYTES: usize = 32;
 
 /// Where A lies.
@@ -57,6 +58,10 @@ pub struct MmaJob {
     pub scale_input: u32,
     /// Lanes, by CTA, whose results are not written.
     pub disabled: [tmem::LaneSet; 2],
+    /// First column of the metadata of a sparse A.
+    pub sparse: Option<u32>,
+    /// `.ashift`: each row but the last takes the place of the one before it.
+    pub a_shift: bool,
 }
 
 impl MmaJob {
@@ -67,10 +72,11 @@ impl MmaJob {
         who: &Who,
     ) -> Result<Progress, Box<Fault>> {
         let (n, group) = (self.idesc.n, self.ranks.len() as u32);
-        let mut b = Vec::with_capacity(n as usize * ROW_BYTES);
+        let k = self.length_of_b();
+        let mut b = Vec::with_capacity(n as usize * ROW_BYTES * 2);
         for &rank in &self.ranks {
             let cta = space.cta(rank, self.b.start.into(), who)?;
-            let layout = (self.major(self.idesc.b_mn_major), self.idesc.data_bytes(self.idesc.b));
+            let layout = self.layout_of(self.idesc.b_mn_major, self.idesc.b, k);
             gather(&self.b, 0..n / group, layout, cta, who, &mut b)?;
         }
         let mut results = vec![];
@@ -100,15 +106,40 @@ impl MmaJob {
         cta: &Cta,
         who: &Who,
     ) -> Result<Vec<[u32; ROWS]>, Box<Fault>> {
-        let (m, n) = (self.idesc.m / self.ranks.len() as u32, self.idesc.n);
-        let a = self.rows_of_a(index, m, cta, who)?;
+        let parts = self.layout.parts();
+        let copied = matches!(self.a, MmaOperandA::Tmem { .. }) && parts > 1;
+        if !copied {
+            return self.compute_part(index, (b, 0..self.idesc.n), cta, who);
+        }
+        // Each part of N has a copy of A in its own lanes.
+        let n = self.idesc.n / parts;
+        let rows = b.chunks_exact(b.len() / parts as usize);
+        let mut d = vec![];
+        for (part, b) in (0..parts).zip(rows) {
+            let columns = part * n..(part + 1) * n;
+            d.extend(self.compute_part(index, (b, columns), cta, who)?);
+        }
+        Ok(d)
+    }
+
+    /// Some columns of D, from these rows of B.
+    fn compute_part(
+        &self,
+        index: u32,
+        (b, columns): (&[u8], Range<u32>),
+        cta: &Cta,
+        who: &Who,
+    ) -> Result<Vec<[u32; ROWS]>, Box<Fault>> {
+        let (m, n) = (self.idesc.m / self.ranks.len() as u32, columns.len() as u32);
+        let a = self.rows_of_a(index, m, columns.start, cta, who)?;
+        let a = self.spread(a, cta, who)?;
         let (scale_a, scale_b, factors) = self.scales;
         let ids = (self.idesc.scale_a_id, self.idesc.scale_b_id);
         let scale_a = scales(scale_a, m, factors, ids.0, cta, who)?;
         let scale_b = scales(scale_b, n, factors, ids.1, cta, who)?;
         let mut d = vec![[0; ROWS]; n as usize];
         if self.accumulate {
-            self.read_accumulator(index, m, &mut d, cta, who)?;
+            self.read_accumulator(index, m, columns.start, &mut d, cta, who)?;
         }
         if self.idesc.kind == MmaKind::I8 {
             dense::multiply_integers(
@@ -119,7 +150,10 @@ impl MmaJob {
                 self.idesc.saturate,
                 &mut d,
             );
-        } else if self.idesc.scale == Some(ScaleType::Ue4m3) && factors == 4 {
+        } else if self.idesc.scale == Some(ScaleType::Ue4m3)
+            && factors == 4
+            && self.sparse.is_none()
+        {
             let (a, _) = a.as_chunks();
             let (b, _) = b.as_chunks();
             let mut panel = block_scaled::Panel::default();
@@ -142,22 +176,89 @@ impl MmaJob {
         Ok(d)
     }
 
-    /// Element size and K of an MN-major operand.
-    fn major(&self, mn_major: bool) -> Option<(u32, u32)> {
-        mn_major.then(|| (self.idesc.element_bits() / 8, self.idesc.k))
+    /// Elements of a row of B.
+    pub fn length_of_b(&self) -> u32 {
+        self.idesc.k
     }
 
-    fn rows_of_a(&self, index: u32, m: u32, cta: &Cta, who: &Who) -> Result<Vec<u8>, Box<Fault>> {
+    /// Elements of a row of A, as it is stored.
+    pub fn length_of_a(&self) -> u32 {
+        self.idesc.k / if self.sparse.is_some() { 2 } else { 1 }
+    }
+
+    fn layout_of(&self, mn_major: bool, element: Element, k: u32) -> Layout {
+        let bits = self.idesc.element_bits();
+        Layout {
+            major: mn_major.then_some((bits / 8, k)),
+            row_bytes: k * bits / 8,
+            data: self.idesc.data_bytes(element),
+        }
+    }
+
+    /// Spreads the rows of a sparse A out.
+    fn spread(&self, rows: Vec<u8>, cta: &Cta, who: &Who) -> Result<Vec<u8>, Box<Fault>> {
+        let Some(column) = self.sparse else { return Ok(rows) };
+        let kind = self.idesc.kind;
+        let narrow = match self.idesc.a {
+            Element::E2m1 if self.idesc.element_bits() == 8 => Some(4),
+            Element::E2m3 | Element::E3m2 => Some(6),
+            _ => None,
+        };
+        let unit = sparse::unit_bytes(self.idesc.element_bits());
+        let mut out = Vec::with_capacity(rows.len() * 2);
+        for (row, bytes) in (0u32..).zip(rows.chunks_exact(ROW_BYTES)) {
+            let groups = (bytes.len() / 2 / unit) as u32;
+            let mut codes = vec![];
+            for group in 0..groups {
+                let (lane, offset, bit) = sparse::tensor_code(kind, row, group);
+                // Lanes of the accumulator's rows; sixteen rows are never apart.
+                let lane = match self.layout {
+                    AccumulatorLayout::One64 => lane % 16 + lane / 16 * 32 + self.d_lane,
+                    _ => lane,
+                };
+                let mut word = [0];
+                cta.tmem.read(column + offset, lane as usize, &mut word, who)?;
+                codes.push(word[0] >> bit & 15);
+            }
+            let taken_apart = narrow.map(|bits| {
+                let pieces = bytes.chunks_exact(16).flat_map(|piece| {
+                    let piece = u128::from_le_bytes(std::array::from_fn(|i| piece[i]));
+                    (0..16).map(move |i| (piece >> (i * bits)) as u8 & ((1 << bits) - 1))
+                });
+                pieces.collect::<Vec<u8>>()
+            });
+            let bytes = taken_apart.as_deref().unwrap_or(bytes);
+            let row = sparse::expand(bytes, unit, |group| codes[group]).map_err(|(group, code)| {
+                let message = format!(
+                    "sparsity metadata {code:#06b} of row {row}, group {group} names one place twice"
+                );
+                who.fault(FaultKind::Descriptor, column.into(), message)
+            })?;
+            out.extend(row);
+        }
+        Ok(out)
+    }
+
+    /// The stored rows of A; from tensor memory, the copy that belongs to column `n`.
+    fn rows_of_a(
+        &self,
+        index: u32,
+        m: u32,
+        n: u32,
+        cta: &Cta,
+        who: &Who,
+    ) -> Result<Vec<u8>, Box<Fault>> {
         let mut a = Vec::with_capacity(m as usize * ROW_BYTES);
         match &self.a {
             MmaOperandA::Shared(descriptor) => {
-                let major = self.major(self.idesc.a_mn_major);
-                let layout = (major, self.idesc.data_bytes(self.idesc.a));
+                let k = self.length_of_a();
+                let layout = self.layout_of(self.idesc.a_mn_major, self.idesc.a, k);
                 gather(descriptor, 0..m, layout, cta, who, &mut a)?;
             }
             MmaOperandA::Tmem { column, lane: first } => {
                 for row in 0..m {
-                    let (_, lane, _) = self.layout.cell(index * m + row, 0, self.idesc.n);
+                    let row = if self.a_shift { (row + 1).min(m - 1) } else { row };
+                    let (_, lane, _) = self.layout.cell(index * m + row, n, self.idesc.n);
                     let lane = lane + first;
                     for c in 0..ROW_BYTES as u32 / 4 {
                         let mut word = [0];
@@ -174,11 +275,12 @@ impl MmaJob {
         &self,
         index: u32,
         m: u32,
+        first: u32,
         d: &mut [[u32; ROWS]],
         cta: &Cta,
         who: &Who,
     ) -> Result<(), Box<Fault>> {
-        for (n, column) in (0u32..).zip(d.iter_mut()) {
+        for (n, column) in (first..).zip(d.iter_mut()) {
             if m as usize == ROWS {
                 *column = *cta.tmem.column(self.d + n, tmem::ALL_LANES, who)?;
             } else {
@@ -218,20 +320,30 @@ impl MmaJob {
     }
 }
 
-/// Appends rows of an operand in shared memory, K-major. The layout of an MN-major operand is its
-/// element's size in bytes and K; then how many bytes of every sixteen are read, the rest being zero.
+/// How an operand lies in shared memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// Of an MN-major operand, its element's size in bytes and K.
+    pub major: Option<(u32, u32)>,
+    /// Bytes of a row of a K-major one.
+    pub row_bytes: u32,
+    /// How many bytes of every sixteen are read, the rest being zero.
+    pub data: u32,
+}
+
+/// Appends rows of an operand in shared memory, K-major.
 pub(super) fn gather(
     descriptor: &MatrixDescriptor,
     rows: Range<u32>,
-    (mn_major, data): (Option<(u32, u32)>, u32),
+    Layout { major, row_bytes, data }: Layout,
     cta: &Cta,
     who: &Who,
     out: &mut Vec<u8>,
 ) -> Result<(), Box<Fault>> {
     for row in rows {
-        match mn_major {
+        match major {
             None => {
-                for byte in [0, 16] {
+                for byte in (0..row_bytes).step_by(16) {
                     let offset = descriptor.k_major(row, byte);
                     out.extend_from_slice(cta.shared.load(offset, data, who)?);
                     out.resize(out.len() + 16 - data as usize, 0);

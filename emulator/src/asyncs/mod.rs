@@ -26,6 +26,7 @@ pub use tensor::{
     lanes_of,
 };
 
+pub use mma::Layout;
 pub use wgmma::{WgmmaA, WgmmaJob};
 
 use crate::error::{Actor, Fault};

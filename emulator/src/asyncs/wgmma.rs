@@ -1,7 +1,7 @@
 //! `wgmma.mma_async` under way: the sixteen rows that one warp of the warpgroup holds.
 
 use super::Progress;
-use super::mma::gather;
+use super::mma::{Layout, gather};
 use crate::error::{Fault, FaultKind};
 use crate::exec::fragment::{self, Product};
 use crate::machine::access::Who;
@@ -26,12 +26,14 @@ pub struct WgmmaJob {
     pub product: Product,
     /// A; for an M-major one, element size and K.
     pub a: WgmmaA,
-    /// Element size and K of an M-major A.
-    pub a_major: Option<(u32, u32)>,
+    /// How A lies in shared memory.
+    pub a_layout: Layout,
     /// B.
     pub b: MatrixDescriptor,
-    /// Element size and K of an N-major B.
-    pub b_major: Option<(u32, u32)>,
+    /// How B lies.
+    pub b_layout: Layout,
+    /// Metadata of a sparse A: the registers of the warp, and the selector.
+    pub sparse: Option<(Lane32, u32)>,
     /// Accumulator registers at issue.
     pub d: Vec<Lane32>,
     /// The operation whose result they are, if it has not been handed back.
@@ -57,17 +59,25 @@ impl WgmmaJob {
         }
         let n = self.product.n;
         let cta = space.cta(rank, self.b.start.into(), who)?;
-        let mut b = Vec::with_capacity(n as usize * 32);
-        gather(&self.b, 0..n, (self.b_major, 16), cta, who, &mut b)?;
+        let mut b = Vec::with_capacity(n as usize * 64);
+        gather(&self.b, 0..n, self.b_layout, cta, who, &mut b)?;
         let mut rows = vec![];
         let a = match &self.a {
             WgmmaA::Rows(rows) => rows,
             WgmmaA::Shared(descriptor, first) => {
                 let range = *first..*first + fragment::ROWS;
-                gather(descriptor, range, (self.a_major, 16), cta, who, &mut rows)?;
+                gather(descriptor, range, self.a_layout, cta, who, &mut rows)?;
                 &rows
             }
         };
+        let spread = match &self.sparse {
+            Some((metadata, selector)) => {
+                let spread = self.product.spread(a, metadata, *selector);
+                Some(spread.map_err(|what| who.fault(FaultKind::Descriptor, 0, what))?)
+            }
+            None => None,
+        };
+        let a = spread.as_ref().unwrap_or(a);
         let mut d = self.product.columns(&self.d);
         self.product.run(a, &b, &mut d);
         cta.shared.in_flight.end(ticket);

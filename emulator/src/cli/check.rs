@@ -75,7 +75,8 @@ fn verdict(entry: &Entry) -> (u8, Vec<String>) {
         Err(_) => (2, vec![]),
         Ok(kernel) => {
             let impossible = impossible(kernel);
-            (if impossible.is_empty() { 0 } else { 3 }, impossible)
+            let unsupported = if entry.unsupported.is_empty() { 0 } else { 2 };
+            (if impossible.is_empty() { unsupported } else { 3 }, impossible)
         }
     }
 }
@@ -129,33 +130,24 @@ fn paragraphs(name: &str, program: &Program) -> String {
     let mut lines = vec![format!("{name}: PTX {major}.{minor} for {}", program.target)];
     for entry in &program.kernels {
         lines.push(format!("  entry {} (line {})", entry.name, entry.line));
-        match &entry.kernel {
-            Ok(kernel) => {
-                let param =
-                    |p: &decode::program::Param| format!("{}@{}:{}", p.name, p.offset, p.size);
-                let params: Vec<String> = kernel.params.iter().map(param).collect();
-                let dynamic = kernel.dynamic_shared_align;
-                let dynamic = dynamic.map_or(String::new(), |a| format!(", dynamic {a}-aligned"));
-                let mut put =
-                    |what: &str, value: String| lines.push(format!("    {what:<13} {value}"));
-                put("parameters", format!("{} bytes: {}", kernel.param_bytes, params.join(" ")));
-                put(
-                    "registers",
-                    format!("{} of 32 bits, {} predicates", kernel.slots, kernel.preds),
-                );
-                put("shared memory", format!("{} bytes static{dynamic}", kernel.shared_bytes));
-                put("local memory", format!("{} bytes", kernel.local_bytes + kernel.frame_bytes));
-                put("instructions", kernel.instrs.len().to_string());
-                let bounds = bounds(kernel);
-                if !bounds.is_empty() {
-                    put("launch", bounds.join(", "));
-                }
+        if let Ok(kernel) = &entry.kernel {
+            let param = |p: &decode::program::Param| format!("{}@{}:{}", p.name, p.offset, p.size);
+            let params: Vec<String> = kernel.params.iter().map(param).collect();
+            let dynamic = kernel.dynamic_shared_align;
+            let dynamic = dynamic.map_or(String::new(), |a| format!(", dynamic {a}-aligned"));
+            let mut put = |what: &str, value: String| lines.push(format!("    {what:<13} {value}"));
+            put("parameters", format!("{} bytes: {}", kernel.param_bytes, params.join(" ")));
+            put("registers", format!("{} of 32 bits, {} predicates", kernel.slots, kernel.preds));
+            put("shared memory", format!("{} bytes static{dynamic}", kernel.shared_bytes));
+            put("local memory", format!("{} bytes", kernel.local_bytes + kernel.frame_bytes));
+            put("instructions", kernel.instrs.len().to_string());
+            let bounds = bounds(kernel);
+            if !bounds.is_empty() {
+                put("launch", bounds.join(", "));
             }
-            Err(_) => {
-                for why in &entry.unsupported {
-                    lines.push(format!("    unsupported   {}", quoted(program, why)));
-                }
-            }
+        }
+        for why in &entry.unsupported {
+            lines.push(format!("    unsupported   {}", quoted(program, why)));
         }
         lines.extend(verdict(entry).1.iter().map(|why| format!("    impossible    {why}")));
     }

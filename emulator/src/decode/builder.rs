@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     form::{Decoded, Form},
+    functions::staged,
     module::{Module, ModuleSymbol},
     op::{ControlOp, Guard, Instr, Op, Pred, Slot, Symbol, Width},
-    program::{Kernel, LaunchBounds, Param, SharedVar},
-    scope::{Entity, Range, Register, Scope, members, register_width},
+    program::{Activation, Kernel, LaunchBounds, Param, SharedVar, Staged, Subroutine},
+    scope::{CallList, Entity, Range, Register, Scope, members, register_width},
 };
 use crate::error::{Ending, Unsupported};
 use crate::parse::{
@@ -18,6 +19,9 @@ use crate::parse::{
 
 /// The most register slots of a kernel.
 const MAX_SLOTS: u32 = 1 << 20;
+
+/// Bytes of local memory for the calls of recursive functions.
+pub(super) const STACK: u32 = 64 << 10;
 
 /// How many unsupported instructions of a kernel are told apart.
 const MAX_UNSUPPORTED: usize = 1000;
@@ -29,7 +33,8 @@ pub(super) struct Callee {
     /// Frame offset and size of each result and parameter.
     pub(super) returns: Vec<(u32, u32)>,
     pub(super) params: Vec<(u32, u32)>,
-    index: usize,
+    /// The number among the kernel's subroutines, where arguments and results are staged.
+    pub(super) subroutine: Option<u32>,
 }
 
 /// The state of decoding one kernel.
@@ -51,9 +56,14 @@ pub(super) struct Builder<'m, 'a> {
     declared: Vec<Register>,
     assigned: HashSet<Slot>,
     queue: Vec<&'m Function<'a>>,
-    /// Who calls whom, by index; the entry is 0.
-    calls: Vec<(usize, usize)>,
-    current: usize,
+    /// The subroutine being decoded, and whether it may be active twice.
+    current: Option<(u32, bool)>,
+    /// Bytes of its variables of `.local`, if it may be active twice.
+    activation_bytes: u32,
+    /// Its results that are registers, and where they go.
+    results: Vec<(Register, u32)>,
+    /// The offsets of the staging area: arguments, results.
+    staging: Option<(u32, u32)>,
     /// What was met that is not supported.
     unsupported: &'m mut Vec<Unsupported>,
 }
@@ -78,8 +88,10 @@ pub(super) fn kernel<'m, 'a>(
         declared: vec![],
         assigned: HashSet::new(),
         queue: vec![],
-        calls: vec![],
-        current: 0,
+        current: None,
+        activation_bytes: 0,
+        results: vec![],
+        staging: None,
         unsupported,
     };
     builder.kernel.launch = launch_bounds(entry)?;
@@ -96,9 +108,8 @@ pub(super) fn kernel<'m, 'a>(
     while done < builder.queue.len() {
         let function = builder.queue[done];
         done += 1;
-        builder.function(function, done)?;
+        builder.function(function)?;
     }
-    builder.refuse_recursion(entry)?;
     builder.link();
     for register in &builder.declared {
         if !builder.assigned.contains(&register.slot) {
@@ -110,10 +121,15 @@ pub(super) fn kernel<'m, 'a>(
 }
 
 impl<'m, 'a> Builder<'m, 'a> {
-    fn function(&mut self, function: &'m Function<'a>, index: usize) -> Decoded<()> {
+    fn function(&mut self, function: &'m Function<'a>) -> Decoded<()> {
         let callee = self.callees[function.name].clone();
+        let number = self.module.numbered.index[function.name];
+        let recursive = self.module.numbered.traits[number as usize].recursive;
         self.in_entry = false;
-        self.current = index;
+        self.current = callee.subroutine.map(|subroutine| (subroutine, recursive));
+        self.results.clear();
+        let (slots, preds) = (self.kernel.slots, self.kernel.preds);
+        let frame = self.kernel.frame_bytes;
         self.scopes = vec![Scope::default()];
         self.labels[callee.label as usize] = self.kernel.instrs.len() as u32;
         self.guard = None;
@@ -129,14 +145,29 @@ impl<'m, 'a> Builder<'m, 'a> {
                 if is_param {
                     self.load_frame(register, offset);
                 } else {
-                    return Err(unsupported(formal.at, "a function that returns a '.reg'"));
+                    self.results.push((register, offset));
                 }
             } else {
                 let entity = Entity::Variable { symbol: Symbol::Frame(offset), size: size.into() };
                 self.declare(formal.name, entity, formal.at)?;
             }
         }
-        self.body(function)
+        self.body(function)?;
+        if let (Some(subroutine), true) = (callee.subroutine, recursive) {
+            let local = std::mem::take(&mut self.activation_bytes).next_multiple_of(16);
+            let end = self.kernel.frame_bytes;
+            let (slots, preds) = (slots..self.kernel.slots, preds..self.kernel.preds);
+            let subroutine = &mut self.kernel.subroutines[subroutine as usize];
+            let formals = || subroutine.params.iter().chain(&subroutine.returns);
+            let start = formals().map(|one| one.own).min().unwrap_or(0);
+            let formals = start..formals().map(|one| one.own + one.bytes).max().unwrap_or(start);
+            let frame = [formals, frame..end];
+            subroutine.activation = Some(Activation { slots, preds, frame, local });
+            if local > 0 {
+                self.kernel.stack_bytes = STACK;
+            }
+        }
+        Ok(())
     }
 
     fn body(&mut self, function: &'m Function<'a>) -> Decoded<()> {
@@ -145,8 +176,20 @@ impl<'m, 'a> Builder<'m, 'a> {
         let statements = function.body.as_deref().unwrap_or_default();
         self.scope(statements)?;
         self.guard = None;
-        self.emit(Op::Control(ControlOp::Return));
+        let op = self.give_back();
+        self.emit(Op::Control(op));
         Ok(())
+    }
+
+    /// The `ret` of the function at hand, after what puts its results in place.
+    pub(super) fn give_back(&mut self) -> ControlOp {
+        for (register, offset) in self.results.clone() {
+            self.store_frame(register, offset);
+        }
+        match self.current {
+            Some((subroutine, _)) => ControlOp::ReturnStaged { subroutine },
+            None => ControlOp::Return,
+        }
     }
 
     /// Walks one scope. Labels and branch lists are known in all of it, before they are met.
@@ -163,6 +206,16 @@ impl<'m, 'a> Builder<'m, 'a> {
                 Statement::BranchTargets { name, targets, .. } => {
                     scope.targets.insert(name, targets.clone());
                 }
+                Statement::CallTargets { name, targets, .. } => {
+                    scope.calls.insert(name, CallList::Targets(targets.clone()));
+                }
+                Statement::CallPrototype { name, returns, params, .. } => {
+                    let sizes = |variables: &[Variable<'_>]| -> Decoded<Box<[u32]>> {
+                        Ok(staged(variables)?.0.into_iter().map(|(_, size)| size).collect())
+                    };
+                    let list = CallList::Prototype(sizes(returns)?, sizes(params)?);
+                    scope.calls.insert(name, list);
+                }
                 _ => {}
             }
         }
@@ -177,11 +230,14 @@ impl<'m, 'a> Builder<'m, 'a> {
                         self.labels[label as usize] = self.kernel.instrs.len() as u32;
                     }
                 }
-                Statement::BranchTargets { .. } | Statement::CallList(..) => {}
+                Statement::BranchTargets { .. }
+                | Statement::CallTargets { .. }
+                | Statement::CallPrototype { .. } => {}
                 Statement::Instruction(instruction) => match self.decode(instruction) {
-                    // The rest is read all the same: a list of what is missing says more than its
+                    // A run may never come here, and a list of what is missing says more than its
                     // first line.
                     Err(Ending::Unsupported(why)) if self.unsupported.len() < MAX_UNSUPPORTED => {
+                        self.emit(Op::Unsupported(why.what.clone().into()));
                         self.unsupported.push(why);
                     }
                     other => other?,
@@ -222,6 +278,10 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     pub(super) fn branch_targets(&self, name: &str) -> Option<Vec<&'a str>> {
         self.scopes.iter().rev().find_map(|scope| scope.targets.get(name).cloned())
+    }
+
+    pub(super) fn call_list(&self, name: &str) -> Option<CallList<'a>> {
+        self.scopes.iter().rev().find_map(|scope| scope.calls.get(name).cloned())
     }
 
     /// A new register, without a name.
@@ -299,6 +359,10 @@ impl<'m, 'a> Builder<'m, 'a> {
                 }
                 let (size, align) = layout(variable)?;
                 let symbol = match variable.space {
+                    DeclaredSpace::Local if self.current.is_some_and(|(_, twice)| twice) => {
+                        let bytes = &mut self.activation_bytes;
+                        Symbol::Activation(place(bytes, size, align, variable.at)?)
+                    }
                     DeclaredSpace::Local => {
                         let bytes = &mut self.kernel.local_bytes;
                         Symbol::Local(place(bytes, size, align, variable.at)?)
@@ -449,40 +513,53 @@ impl<'m, 'a> Builder<'m, 'a> {
             };
             let (returns, params) = (formals(&function.returns)?, formals(&function.params)?);
             self.queue.push(function);
-            let (label, index) = (self.new_label(), self.queue.len());
-            self.callees.insert(name, Callee { label, returns, params, index });
+            let subroutine = self.subroutine(function, &returns, &params)?;
+            let label = self.new_label();
+            self.callees.insert(name, Callee { label, returns, params, subroutine });
         }
-        let callee = self.callees[name].clone();
-        self.calls.push((self.current, callee.index));
-        Ok(callee)
+        Ok(self.callees[name].clone())
     }
 
-    /// Frames and registers are fixed per function, so no function may be active twice.
-    fn refuse_recursion(&self, entry: &Function<'_>) -> Decoded<()> {
-        // Removes functions that call nobody left, until none remain or a cycle does.
-        let count = self.queue.len() + 1;
-        let mut callers = vec![vec![]; count];
-        let mut open_calls = vec![0u32; count];
-        for &(from, to) in &self.calls {
-            callers[to].push(from);
-            open_calls[from] += 1;
+    /// Numbers a function whose arguments are staged.
+    fn subroutine(
+        &mut self,
+        function: &'m Function<'a>,
+        returns: &[(u32, u32)],
+        params: &[(u32, u32)],
+    ) -> Decoded<Option<u32>> {
+        let number = self.module.numbered.index[function.name];
+        if !self.module.numbered.is_staged(number) {
+            return Ok(None);
         }
-        let mut leaves: Vec<_> = (0..count).filter(|&node| open_calls[node] == 0).collect();
-        let mut removed = 0;
-        while let Some(leaf) = leaves.pop() {
-            removed += 1;
-            for &caller in &callers[leaf] {
-                open_calls[caller] -= 1;
-                if open_calls[caller] == 0 {
-                    leaves.push(caller);
-                }
-            }
+        let (arguments, results) = self.staging(function.at)?;
+        let list = |base: u32, variables: &[Variable<'_>], own: &[(u32, u32)]| {
+            let stages = staged(variables)?.0.into_iter();
+            let all = stages.zip(own).map(|((stage, bytes), &(own, _))| Staged {
+                stage: base + stage,
+                own,
+                bytes,
+            });
+            Decoded::Ok(all.collect())
+        };
+        self.kernel.subroutines.push(Subroutine {
+            name: function.name.into(),
+            function: number,
+            start: 0,
+            params: list(arguments, &function.params, params)?,
+            returns: list(results, &function.returns, returns)?,
+            activation: None,
+        });
+        Ok(Some(self.kernel.subroutines.len() as u32 - 1))
+    }
+
+    /// Where staged arguments and results lie.
+    pub(super) fn staging(&mut self, at: Position) -> Decoded<(u32, u32)> {
+        if let Some(staging) = self.staging {
+            return Ok(staging);
         }
-        if removed == count {
-            return Ok(());
-        }
-        let what = format!("recursive functions (called from '{}')", entry.name);
-        Err(unsupported(entry.at, what))
+        let (arguments, results) = self.module.numbered.staging;
+        let staging = (self.frame(arguments, 16, at)?, self.frame(results, 16, at)?);
+        Ok(*self.staging.insert(staging))
     }
 
     /// Replaces label numbers by instruction indices.
@@ -497,6 +574,11 @@ impl<'m, 'a> Builder<'m, 'a> {
                     targets.iter_mut().for_each(|target| *target = labels[*target as usize]);
                 }
                 _ => {}
+            }
+        }
+        for callee in self.callees.values() {
+            if let Some(subroutine) = callee.subroutine {
+                self.kernel.subroutines[subroutine as usize].start = labels[callee.label as usize];
             }
         }
     }

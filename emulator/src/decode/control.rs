@@ -1,14 +1,15 @@
 //! Branches, calls, and what a thread does about its own running.
 
 use super::{
-    builder::{Builder, Callee},
+    builder::{Builder, STACK},
     form::{Decoded, Form},
+    functions::staged,
     op::{
-        Address, Base, ControlOp, Load, LoadCache, MemoryOp, Op, Order, Scope, Space, Store,
-        Symbol, Width,
+        Address, Base, Callee as Target, ControlOp, Load, LoadCache, MemoryOp, Op, Order, Scope,
+        Space, Src, Store, Symbol, Width,
     },
     operands::{B32, Kind},
-    scope::Register,
+    scope::{CallList, Register},
 };
 use crate::parse::ast::Operand;
 
@@ -44,7 +45,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             "ret" => {
                 form.take("uni");
                 form.count(0, 0)?;
-                ControlOp::Return
+                self.give_back()
             }
             "exit" => {
                 form.count(0, 0)?;
@@ -125,8 +126,17 @@ impl<'m, 'a> Builder<'m, 'a> {
         let Operand::Name(name) = target else {
             return Err(form.malformed("needs a function"));
         };
-        if self.try_register(form, target)?.is_some() {
-            return Err(form.unsupported("an indirect call"));
+        if let Some(register) = self.try_register(form, target)? {
+            if register.width != Width::B64 {
+                return Err(form.malformed("a function's address has 64 bits"));
+            }
+            let list = rest.iter().find_map(|operand| match operand {
+                Operand::Name(name) => Some(*name),
+                _ => None,
+            });
+            let address = Src::Reg(register.slot);
+            self.call_address(form, address, list, (results, arguments))?;
+            return Ok(None);
         }
         let module = self.module;
         let external = module.functions.get(name).is_some_and(|found| found.body.is_none());
@@ -134,37 +144,128 @@ impl<'m, 'a> Builder<'m, 'a> {
             return self.system_call(form, name, results, arguments).map(Some);
         }
         let callee = self.callee(name, form.instruction.at)?;
-        self.check_counts(form, &callee, results.len(), arguments.len())?;
+        let counts = (callee.returns.len(), callee.params.len());
+        check_counts(form, counts, (results.len(), arguments.len()))?;
+        if let Some(subroutine) = callee.subroutine {
+            let sizes =
+                |list: &[(u32, u32)]| list.iter().map(|&(_, size)| size).collect::<Vec<_>>();
+            let sizes = (sizes(&callee.returns), sizes(&callee.params));
+            self.staged_call(form, Target::Known(subroutine), &sizes, (results, arguments))?;
+            return Ok(None);
+        }
         for (argument, &(offset, size)) in arguments.iter().zip(&callee.params) {
             self.pass(form, argument, offset, size)?;
         }
         self.emit(Op::Control(ControlOp::Call { target: callee.label }));
         for (result, &(offset, size)) in results.iter().zip(&callee.returns) {
-            if let Some(register) = self.try_register(form, result)? {
-                self.assign(register);
-                self.load_frame(register, offset);
-            } else if *result != Operand::Sink {
-                let to = self.frame_variable(form, result, size)?;
-                self.emit(Op::Control(ControlOp::FrameCopy { from: offset, to, bytes: size }));
-            }
+            self.fetch(form, result, offset, size)?;
         }
         Ok(None)
     }
 
-    fn check_counts(
-        &self,
+    /// `call (results), %rd, (arguments), list;`
+    fn call_address(
+        &mut self,
         form: &Form<'m, 'a>,
-        callee: &Callee,
-        results: usize,
-        arguments: usize,
+        address: Src,
+        list: Option<&'a str>,
+        passed: (&'m [Operand<'a>], &'m [Operand<'a>]),
     ) -> Decoded<()> {
-        let (r, p) = (callee.returns.len(), callee.params.len());
-        if (r, p) == (results, arguments) {
-            return Ok(());
+        let at = form.instruction.at;
+        let Some(list) = list else {
+            return Err(form.malformed("a call through a register needs a list or a prototype"));
+        };
+        // A module-scope prototype would stand outside; PTX has them inside bodies alone.
+        let Some(list) = self.call_list(list) else {
+            return Err(form.malformed(format!(
+                "'{list}' is neither a '.calltargets' nor a '.callprototype'"
+            )));
+        };
+        let module = self.module;
+        let sizes = |variables| -> Decoded<Vec<u32>> {
+            Ok(staged(variables)?.0.into_iter().map(|(_, size)| size).collect())
+        };
+        let (sizes, among) = match list {
+            CallList::Targets(names) => {
+                let mut among = vec![];
+                let mut found = None;
+                for name in names {
+                    let Some(&function) = module.functions.get(name) else {
+                        return Err(form.malformed(format!("function '{name}' is not declared")));
+                    };
+                    found.get_or_insert((sizes(&function.returns)?, sizes(&function.params)?));
+                    if function.body.is_some() {
+                        among.extend(self.callee(name, at)?.subroutine);
+                    }
+                }
+                let Some(sizes) = found else { return Err(form.malformed("an empty list")) };
+                (sizes, Some(among.into()))
+            }
+            CallList::Prototype(returns, params) => {
+                let wanted = (returns.into_vec(), params.into_vec());
+                for (number, &function) in module.numbered.list.iter().enumerate() {
+                    let taken = module.numbered.traits[number].address_taken;
+                    if taken
+                        && function.body.is_some()
+                        && !function.is_entry
+                        && (sizes(&function.returns)?, sizes(&function.params)?) == wanted
+                    {
+                        self.callee(function.name, at)?;
+                    }
+                }
+                (wanted, None)
+            }
+        };
+        check_counts(form, (sizes.0.len(), sizes.1.len()), (passed.0.len(), passed.1.len()))?;
+        let (returns, params) = (sizes.0.clone().into(), sizes.1.clone().into());
+        let target = Target::Address { address, among, params, returns };
+        self.staged_call(form, target, &sizes, passed)
+    }
+
+    /// Arguments to the staging area, the call, results from there.
+    fn staged_call(
+        &mut self,
+        form: &Form<'m, 'a>,
+        callee: Target,
+        (returns, params): &(Vec<u32>, Vec<u32>),
+        (results, arguments): (&'m [Operand<'a>], &'m [Operand<'a>]),
+    ) -> Decoded<()> {
+        let (to, from) = self.staging(form.instruction.at)?;
+        let places = |base: u32, sizes: &[u32]| {
+            let mut next = base;
+            let place = |&size: &u32| {
+                let at = next;
+                next = (next + size).next_multiple_of(16);
+                (at, size)
+            };
+            sizes.iter().map(place).collect::<Vec<_>>()
+        };
+        for (argument, (offset, size)) in arguments.iter().zip(places(to, params)) {
+            self.pass(form, argument, offset, size)?;
         }
-        Err(form.malformed(format!(
-            "the function has {r} results and {p} parameters, the call {results} and {arguments}"
-        )))
+        self.emit(Op::Control(ControlOp::CallStaged { callee }));
+        for (result, (offset, size)) in results.iter().zip(places(from, returns)) {
+            self.fetch(form, result, offset, size)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a result from `offset` of the frame.
+    fn fetch(
+        &mut self,
+        form: &Form<'m, 'a>,
+        result: &'m Operand<'a>,
+        offset: u32,
+        size: u32,
+    ) -> Decoded<()> {
+        if let Some(register) = self.try_register(form, result)? {
+            self.assign(register);
+            self.load_frame(register, offset);
+        } else if *result != Operand::Sink {
+            let to = self.frame_variable(form, result, size)?;
+            self.emit(Op::Control(ControlOp::FrameCopy { from: offset, to, bytes: size }));
+        }
+        Ok(())
     }
 
     /// Stores an argument at `offset` of the frame.
@@ -186,6 +287,11 @@ impl<'m, 'a> Builder<'m, 'a> {
             return Err(form.malformed(format!("an argument of {size} bytes in a register")));
         };
         let src = self.src_of(form, argument, Kind::Bits(width))?;
+        self.store_bits(src, width, offset);
+        Ok(())
+    }
+
+    fn store_bits(&mut self, src: Src, width: Width, offset: u32) {
         self.emit(Op::Memory(MemoryOp::Store(Store {
             space: Space::ParamFrame,
             address: Address { base: Base::Symbol(Symbol::Frame(offset)), offset: 0 },
@@ -195,7 +301,38 @@ impl<'m, 'a> Builder<'m, 'a> {
             scope: Scope::Cta,
             policy: None,
         })));
-        Ok(())
+    }
+
+    /// Stores a register in the frame.
+    pub(super) fn store_frame(&mut self, register: Register, offset: u32) {
+        self.store_bits(Src::Reg(register.slot), register.width, offset);
+    }
+
+    /// `alloca`, `stacksave`, `stackrestore`.
+    pub(super) fn stack(&mut self, form: &mut Form<'m, 'a>) -> Decoded<Op> {
+        let width = form.need(&[("u32", Width::B32), ("u64", Width::B64)])?;
+        self.kernel.stack_bytes = STACK;
+        let op = match form.instruction.opcode {
+            "alloca" => {
+                form.count(2, 3)?;
+                let dst = self.dst(form, 0, width)?;
+                let size = self.src(form, 1, Kind::Bits(width))?;
+                let align = if form.len() == 3 { self.count(form, 2)? } else { 8 };
+                if !align.is_power_of_two() || align > 1 << 16 {
+                    return Err(form.malformed(format!("{align} is not a power of two up to 2^16")));
+                }
+                ControlOp::Alloca { dst, width, size, align }
+            }
+            "stacksave" => {
+                form.count(1, 1)?;
+                ControlOp::StackSave { dst: self.dst(form, 0, width)?, width }
+            }
+            _ => {
+                form.count(1, 1)?;
+                ControlOp::StackRestore { src: self.src(form, 0, Kind::Bits(width))?, width }
+            }
+        };
+        Ok(Op::Control(op))
     }
 
     /// The frame offset of a `.param` variable that is at least `size` bytes.
@@ -267,4 +404,18 @@ impl<'m, 'a> Builder<'m, 'a> {
         let [message, file, line, function, _] = offsets[..] else { unreachable!("five sizes") };
         Ok(Op::Control(ControlOp::AssertFail { message, file, line, function }))
     }
+}
+
+/// A call gives as many arguments, and takes as many results, as there are.
+fn check_counts(
+    form: &Form<'_, '_>,
+    (r, p): (usize, usize),
+    (results, arguments): (usize, usize),
+) -> Decoded<()> {
+    if (r, p) == (results, arguments) {
+        return Ok(());
+    }
+    Err(form.malformed(format!(
+        "the function has {r} results and {p} parameters, the call {results} and {arguments}"
+    )))
 }

@@ -151,8 +151,8 @@ impl<'m, 'a> Builder<'m, 'a> {
         let Some(Mode::Float(rounding)) = mode else {
             return Err(form.malformed("this conversion needs a rounding modifier"));
         };
-        if rounding == Rounding::Rs {
-            return Err(form.unsupported("stochastic rounding"));
+        if rounding == Rounding::Rs && from != PackedFormat::F32 {
+            return Err(form.refuse());
         }
         let small = |format| packed_bits(format) <= 8;
         let known = match (to, from) {

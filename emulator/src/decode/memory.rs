@@ -107,6 +107,23 @@ impl<'m, 'a> Builder<'m, 'a> {
         })))
     }
 
+    /// `multimem.*`: here a multicast object has one device, whose memory is all there is. What is
+    /// reduced over all copies is the only one.
+    pub(super) fn multimem(&mut self, form: &mut Form<'m, 'a>) -> Decoded<Op> {
+        if form.take("ld_reduce") {
+            let ops = ["min", "max", "add", "and", "or", "xor"];
+            if form.take_if(|word| ops.contains(&word)).is_none() {
+                return Err(form.refuse());
+            }
+            form.take_if(|word| word == "acc::f32" || word == "acc::f16");
+            return self.load(form);
+        }
+        if form.take("st") {
+            return self.store(form);
+        }
+        if form.take("red") { self.atom(form) } else { Err(form.refuse()) }
+    }
+
     fn check_vector(
         &self,
         form: &Form<'m, 'a>,

@@ -12,6 +12,7 @@ mod control;
 mod convert;
 mod copy;
 mod form;
+mod functions;
 mod logic;
 mod matrix;
 mod memory;
@@ -55,20 +56,16 @@ pub fn decode(tree: &ast::Module<'_>) -> Result<Program, Ending> {
         let kernel = match builder::kernel(&module, entry, &mut unsupported) {
             Ok(kernel) => Ok(kernel),
             Err(Ending::Unsupported(why)) => {
-                unsupported.push(why);
-                Err(())
+                unsupported.push(why.clone());
+                Err(why)
             }
             // What follows something that was not understood says nothing.
-            Err(_) if !unsupported.is_empty() => Err(()),
-            Err(other) => return Err(other),
-        };
-        let kernel = match unsupported.first() {
-            Some(first) => Err(first.clone()),
-            None => Ok(kernel.unwrap_or_default()),
+            Err(other) => Err(unsupported.first().cloned().ok_or(other)?),
         };
         kernels.push(Entry { name: entry.name.into(), line: entry.at.line, kernel, unsupported });
     }
     let target = tree.target.first().copied().unwrap_or_default().into();
+    let functions = module.numbered.list.iter().map(|function| function.name.into()).collect();
     let globals = module.globals;
-    Ok(Program { version: tree.version, target, kernels, globals, source: "".into() })
+    Ok(Program { version: tree.version, target, kernels, globals, functions, source: "".into() })
 }

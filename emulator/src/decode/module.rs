@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     builder::layout,
     form::Decoded,
+    functions::Functions,
     op::{Space, Symbol},
     program::{ModuleVar, Relocation},
     scope::register_width,
@@ -40,6 +41,7 @@ pub(super) struct Module<'m, 'a> {
     pub(super) local_globals: HashMap<Position, u32>,
     pub(super) functions: HashMap<&'a str, &'m Function<'a>>,
     pub(super) globals: Vec<ModuleVar>,
+    pub(super) numbered: Functions<'m, 'a>,
 }
 
 impl<'m, 'a> Module<'m, 'a> {
@@ -49,6 +51,7 @@ impl<'m, 'a> Module<'m, 'a> {
             local_globals: HashMap::new(),
             functions: HashMap::new(),
             globals: vec![],
+            numbered: Functions::default(),
         };
         let mut declared: Vec<(u32, &Variable<'a>)> = vec![];
         let mut aliases = vec![];
@@ -68,6 +71,7 @@ impl<'m, 'a> Module<'m, 'a> {
             };
             module.functions.insert(name, function);
         }
+        module.numbered = Functions::new(tree, &module.functions);
         // Initialisers may name variables that come later.
         for (index, variable) in declared {
             let mut bytes =
@@ -246,21 +250,46 @@ impl Initializer<'_, '_, '_> {
             Constant::Double(value) if size == 4 => (value as f32).to_bits().into(),
             Constant::Double(value) => value.to_bits().into(),
             Constant::Symbol { name, offset, generic } => {
-                let at = self.bytes.len() as u64;
-                let Some(&ModuleSymbol::Global(index)) = self.module.symbols.get(name) else {
-                    let what = format!("the address of '{name}' in an initialiser");
-                    return Err(unsupported(self.variable.at, what));
-                };
                 if size != 8 {
                     let what = "an address in an initialiser whose elements are not 64 bits";
                     return Err(unsupported(self.variable.at, what));
                 }
-                let symbol = Symbol::Global(index);
-                self.relocations.push(Relocation { at, symbol, addend: offset, generic });
+                self.relocate(name, offset, generic, None)?;
+                0
+            }
+            Constant::SymbolByte { name, offset, generic, byte } => {
+                self.relocate(name, offset, generic, Some(byte))?;
                 0
             }
         };
         self.bytes.extend_from_slice(&bits.to_le_bytes()[..size]);
+        Ok(())
+    }
+
+    /// Notes that an address stands at the end of what there is so far.
+    fn relocate(
+        &mut self,
+        name: &str,
+        addend: i64,
+        generic: bool,
+        byte: Option<u8>,
+    ) -> Decoded<()> {
+        let symbol = match self.module.symbols.get(name) {
+            Some(&ModuleSymbol::Global(index)) => Symbol::Global(index),
+            Some(_) => {
+                let what = format!("the address of '{name}' in an initialiser");
+                return Err(unsupported(self.variable.at, what));
+            }
+            None => match self.module.numbered.index.get(name) {
+                Some(&number) => Symbol::Function(number),
+                None => {
+                    let what = format!("'{name}' in an initialiser is not declared");
+                    return Err(malformed(self.variable.at, what));
+                }
+            },
+        };
+        let at = self.bytes.len() as u64;
+        self.relocations.push(Relocation { at, byte, symbol, addend, generic });
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ mod scalar;
 mod sync;
 mod tensor;
 
-pub use control::{ControlOp, Special, SpecialName};
+pub use control::{Callee, ControlOp, Special, SpecialName};
 pub use copy::{
     BulkCopy, BulkDirection, BulkPrefetch, BulkReduce, BulkTensor, CopyOp, CpAsync,
     LaunchControlField, ReduceKind, StAsync, TensorDirection, TensorMapField, TensorMode,
@@ -83,6 +83,8 @@ pub enum Op {
     Matrix(MatrixOp),
     /// Blackwell's tensor-memory instructions.
     Tcgen05(Tcgen05Op),
+    /// What is not supported, and stops a run that comes here.
+    Unsupported(Box<str>),
 }
 
 impl Op {
@@ -226,6 +228,10 @@ pub enum Symbol {
     Param(u32),
     /// Bytes into the kernel's call frame.
     Frame(u32),
+    /// Bytes into the part of local memory that the present call of a recursive function has.
+    Activation(u32),
+    /// A function, by its number in the module: [`super::program::Program::functions`].
+    Function(u32),
 }
 
 /// What an address starts from.

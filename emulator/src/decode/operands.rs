@@ -106,7 +106,8 @@ impl<'m, 'a> Builder<'m, 'a> {
                 self.value(form, &elements[0], kind, fits)
             }
             Operand::Constant(Constant::Symbol { name, offset, generic }) => {
-                let Some(symbol) = self.symbol(form, name)? else {
+                let symbol = self.symbol(form, name)?.or_else(|| self.function_symbol(name));
+                let Some(symbol) = symbol else {
                     return Err(form.malformed(format!("'{name}' is not a variable")));
                 };
                 let width = kind.width();
@@ -140,13 +141,18 @@ impl<'m, 'a> Builder<'m, 'a> {
                     let width = kind.width();
                     return self.address_of(symbol, 0, false, width).map(Value::Register);
                 }
-                if self.module.functions.contains_key(name) {
-                    return Err(form.unsupported(format!("the address of function '{name}'")));
+                if let Some(symbol) = self.function_symbol(name) {
+                    return self.address_of(symbol, 0, false, kind.width()).map(Value::Register);
                 }
                 Err(self.not_a(form, operand, "a value"))
             }
             _ => Err(form.malformed(format!("{} is not a value", shown(operand)))),
         }
+    }
+
+    /// The address of a function.
+    pub(super) fn function_symbol(&self, name: &str) -> Option<Symbol> {
+        self.module.numbered.index.get(name).map(|&number| Symbol::Function(number))
     }
 
     fn not_a(
@@ -476,6 +482,9 @@ impl<'m, 'a> Builder<'m, 'a> {
                 {
                     if space == Space::Generic {
                         Base::Reg64(self.address_of(symbol, 0, true, Width::B64)?.slot)
+                    } else if let Symbol::Activation(_) = symbol {
+                        self.check_space(form, symbol, space)?;
+                        Base::Reg64(self.address_of(symbol, 0, false, Width::B64)?.slot)
                     } else {
                         self.check_space(form, symbol, space)?;
                         Base::Symbol(symbol)
@@ -493,7 +502,8 @@ impl<'m, 'a> Builder<'m, 'a> {
             Symbol::Shared(_) | Symbol::DynamicShared => {
                 matches!(space, Space::SharedCta | Space::SharedCluster)
             }
-            Symbol::Local(_) => space == Space::Local,
+            Symbol::Local(_) | Symbol::Activation(_) => space == Space::Local,
+            Symbol::Function(_) => false,
             Symbol::Global(index) => self.module.globals[index as usize].space == space,
             Symbol::Param(_) => space == Space::ParamEntry,
             Symbol::Frame(_) => space == Space::ParamFrame,

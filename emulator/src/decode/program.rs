@@ -1,5 +1,6 @@
 //! A decoded module: kernels ready to run, and the variables they share.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::op::{Instr, Space, Symbol};
@@ -16,6 +17,8 @@ pub struct Program {
     pub kernels: Vec<Entry>,
     /// Module-scope variables of `.global` and `.const`.
     pub globals: Vec<ModuleVar>,
+    /// Names of the functions and entries, by the number that stands for their address.
+    pub functions: Vec<String>,
     /// The text, for messages that quote a line; empty when the program came from a syntax tree.
     pub source: Arc<str>,
 }
@@ -36,7 +39,7 @@ impl Program {
     /// The first thing in any kernel that is not supported.
     pub fn check(&self) -> Result<(), Ending> {
         for entry in &self.kernels {
-            if let Err(why) = &entry.kernel {
+            if let Some(why) = entry.unsupported.first() {
                 return Err(Ending::Unsupported(why.clone()));
             }
         }
@@ -44,15 +47,15 @@ impl Program {
     }
 }
 
-/// One `.entry`: a kernel, or the first thing in it that is not supported. A module may hold
-/// kernels that nobody launches, so their flaws must not stop the others.
+/// One `.entry`. A module may hold kernels that nobody launches, so their flaws must not stop the
+/// others; an instruction that is not supported stops a run that comes to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Its name.
     pub name: String,
     /// 1-based line of its declaration.
     pub line: u32,
-    /// The kernel.
+    /// The kernel, or why it cannot run at all.
     pub kernel: Result<Kernel, Unsupported>,
     /// Everything in it that is not supported, in the order of the text.
     pub unsupported: Vec<Unsupported>,
@@ -61,7 +64,8 @@ pub struct Entry {
 /// An entry together with all functions it calls, as one array of instructions with one register
 /// file: execution starts at instruction 0.
 ///
-/// Functions do not recurse, so each has registers, local memory and frame bytes of its own.
+/// Each function has registers, local memory and frame bytes of its own; a call of one that may be
+/// active already ([`Subroutine::activation`]) puts them aside until it returns.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Kernel {
     /// Name of the entry.
@@ -87,6 +91,11 @@ pub struct Kernel {
     pub local_bytes: u32,
     /// Bytes of call frame per thread ([`Symbol::Frame`]).
     pub frame_bytes: u32,
+    /// Bytes of local memory per thread for recursive functions and `alloca`, after
+    /// [`Kernel::local_bytes`].
+    pub stack_bytes: u32,
+    /// Functions that are called through registers, or that may be active twice.
+    pub subroutines: Vec<Subroutine>,
     /// Performance and launch directives.
     pub launch: LaunchBounds,
     /// Where each body starts, for messages: name and first instruction.
@@ -98,6 +107,48 @@ pub struct Kernel {
     /// Slots of registers that are read and that no instruction writes: values that a compiler
     /// knows not to matter.
     pub undefined: Vec<u32>,
+}
+
+/// A function whose arguments and results pass a staging area in the call frame, for its callers do
+/// not know it, or it may be active already.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Subroutine {
+    /// Its name.
+    pub name: String,
+    /// Its number in the module.
+    pub function: u32,
+    /// Its first instruction.
+    pub start: u32,
+    /// Its parameters, which a call copies from the staging area.
+    pub params: Box<[Staged]>,
+    /// Its results, which `ret` copies to the staging area.
+    pub returns: Box<[Staged]>,
+    /// What a call puts aside until it returns, where the function may be active already.
+    pub activation: Option<Activation>,
+}
+
+/// One argument or result of a [`Subroutine`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staged {
+    /// Frame offset in the staging area.
+    pub stage: u32,
+    /// Frame offset of the function's own variable.
+    pub own: u32,
+    /// Bytes.
+    pub bytes: u32,
+}
+
+/// Everything that belongs to one call of a recursive function.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Activation {
+    /// Register slots.
+    pub slots: Range<u32>,
+    /// Predicates.
+    pub preds: Range<u32>,
+    /// Parts of the call frame.
+    pub frame: [Range<u32>; 2],
+    /// Bytes of local memory.
+    pub local: u32,
 }
 
 /// What the directives of an entry demand of its launch.
@@ -168,12 +219,14 @@ pub struct ModuleVar {
     pub relocations: Vec<Relocation>,
 }
 
-/// A place in an initialiser that holds the address of a variable.
+/// A place in an initialiser that holds the address of a variable or a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relocation {
-    /// Offset in the initialiser; the address takes 8 bytes there.
+    /// Offset in the initialiser; the address takes 8 bytes there, or one.
     pub at: u64,
-    /// The variable: [`Symbol::Global`].
+    /// The byte of the address that stands there alone, from the lowest.
+    pub byte: Option<u8>,
+    /// [`Symbol::Global`] or [`Symbol::Function`].
     pub symbol: Symbol,
     /// Bytes to add.
     pub addend: i64,

@@ -42,6 +42,17 @@ pub(super) struct Scope<'a> {
     pub(super) labels: HashMap<&'a str, u32>,
     /// `.branchtargets` lists.
     pub(super) targets: HashMap<&'a str, Vec<&'a str>>,
+    /// `.calltargets` and `.callprototype`.
+    pub(super) calls: HashMap<&'a str, CallList<'a>>,
+}
+
+/// What is said of the functions that a call through a register may reach.
+#[derive(Clone)]
+pub(super) enum CallList<'a> {
+    /// Their names.
+    Targets(Vec<&'a str>),
+    /// The sizes of their results and parameters.
+    Prototype(Box<[u32]>, Box<[u32]>),
 }
 
 /// All ways to read a name as a range's prefix and a number: `%r12` is `%r1` and 2, or `%r` and 12.

@@ -29,6 +29,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             "cvta" | "isspacep" | "mapa" | "getctarank" => self.address_op(form).map(Some),
             "ld" | "ldu" => self.load(form).map(Some),
             "st" => self.store(form).map(Some),
+            "multimem" => self.multimem(form).map(Some),
             "atom" | "red" => self.atom(form).map(Some),
             "prefetch" | "prefetchu" | "applypriority" | "discard" => self.hint(form).map(Some),
             "createpolicy" => self.create_policy(form).map(Some),
@@ -38,6 +39,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             "bra" | "brx" | "ret" | "exit" | "trap" | "brkpt" | "nanosleep" | "setmaxnreg"
             | "griddepcontrol" | "pmevent" => self.control(form).map(Some),
             "call" => self.call(form),
+            "alloca" | "stacksave" | "stackrestore" => self.stack(form).map(Some),
             "bar" | "barrier" => self.barrier(form).map(Some),
             "fence" | "membar" => self.fence(form).map(Some),
             "mbarrier" => self.mbarrier(form).map(Some),

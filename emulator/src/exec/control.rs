@@ -1,5 +1,6 @@
 //! Branches, calls, the end of threads.
 
+mod calls;
 mod registers;
 
 use super::operand::{lane_fault, read32};
@@ -78,6 +79,15 @@ pub(super) fn execute(
             group.pc = group.stack.pop().unwrap_or_default();
             Ok(Flow::Moved)
         }
+        ControlOp::CallStaged { callee } => calls::call(callee, env, warp, at),
+        ControlOp::ReturnStaged { subroutine } => {
+            calls::ret(&env.kernel.subroutines[*subroutine as usize], warp, at)
+        }
+        ControlOp::Alloca { dst, width, size, align } => {
+            calls::alloca((*dst, *width), *size, *align, warp, at)
+        }
+        ControlOp::StackSave { dst, width } => calls::stack_save((*dst, *width), warp, at),
+        ControlOp::StackRestore { src, width } => calls::stack_restore((*src, *width), warp, at),
         ControlOp::Exit => exit(env, space, warp, at),
         ControlOp::Trap => {
             Err(lane_fault(FaultKind::Trap, at.active.trailing_zeros(), "trap was executed"))

@@ -18,6 +18,7 @@ use crate::decode::op::MatrixFormat;
 use crate::machine::registers::Lane32;
 use crate::tensor::dense::{self, Accumulate, Operand, Packing};
 use crate::tensor::instr_descriptor::Element;
+use crate::tensor::sparse;
 
 /// Rows of a warp's part.
 pub const ROWS: u32 = 16;
@@ -139,6 +140,30 @@ impl Product {
             }
         };
         (0..count).map(|j| std::array::from_fn(|lane| value(lane, j))).collect()
+    }
+
+    /// The rows of a sparse A, spread out. The metadata is that of the warp's sixteen rows.
+    ///
+    /// # Errors
+    /// When a code names one place twice.
+    pub fn spread(&self, rows: &[u8], metadata: &Lane32, selector: u32) -> Result<Vec<u8>, String> {
+        let unit = sparse::unit_bytes(8 * element_bytes(self.a));
+        let row_bytes = rows.len() / ROWS as usize;
+        let groups = (row_bytes / 2 / unit) as u32;
+        let mut out = Vec::with_capacity(rows.len() * 2);
+        for (row, bytes) in (0u32..).zip(rows.chunks_exact(row_bytes)) {
+            let code = |group: usize| {
+                let (lane, bit) = sparse::register_code(unit, groups, selector, row, group as u32);
+                metadata[lane as usize % 32] >> bit
+            };
+            let row = sparse::expand(bytes, unit, code).map_err(|(group, code)| {
+                format!(
+                    "sparsity metadata {code:#06b} of row {row}, group {group} names one place twice"
+                )
+            })?;
+            out.extend(row);
+        }
+        Ok(out)
     }
 
     /// Multiplies: `a` and `b` are rows of bytes, K-major.

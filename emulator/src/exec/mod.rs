@@ -278,6 +278,7 @@ fn dispatch(
         Op::Copy(op) => copy::execute(op, env, space, warp, at),
         Op::Matrix(op) => matrix::execute(op, env, space, warp, at),
         Op::Tcgen05(op) => tensor::execute(op, env, space, warp, at),
+        Op::Unsupported(what) => unsupported(&**what),
     }
 }
 
@@ -293,6 +294,7 @@ fn waits_for(block: &Block) -> String {
         Block::TensorMemory { columns } => format!("{columns} tensor memory columns"),
         Block::Tickets { tickets, .. } => format!("{} operations", tickets.len()),
         Block::Registers { count } => format!("{count} registers a thread"),
+        Block::Idle => "everybody else".to_owned(),
         Block::Pair { .. } => "tcgen05.alloc of the pair".to_owned(),
         Block::Warpgroup { groups } => format!("wgmma group {groups}"),
     }

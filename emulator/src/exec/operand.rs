@@ -7,6 +7,7 @@ use crate::machine::cluster::Env;
 use crate::machine::registers::{Lane32, Lanes, Registers};
 use crate::machine::shared::{FIRST_BYTE, address_of};
 use crate::machine::warp::Warp;
+use crate::machine::window;
 
 /// 32 lanes of 64 bits.
 pub type Lane64 = [u64; 32];
@@ -180,7 +181,9 @@ pub fn symbol(env: &Env<'_>, rank: u32, symbol: Symbol) -> (Space, u64) {
     match symbol {
         Symbol::Shared(offset) => (Space::SharedCta, address_of(rank, FIRST_BYTE + offset).into()),
         Symbol::DynamicShared => (Space::SharedCta, address_of(rank, env.dynamic_start).into()),
-        Symbol::Local(offset) => (Space::Local, offset.into()),
+        // A lane adds where its activation begins.
+        Symbol::Local(offset) | Symbol::Activation(offset) => (Space::Local, offset.into()),
+        Symbol::Function(number) => (Space::Global, window::function(number)),
         Symbol::Global(index) => (Space::Global, env.globals[index as usize]),
         Symbol::Param(offset) => (Space::ParamEntry, offset.into()),
         Symbol::Frame(offset) => (Space::ParamFrame, offset.into()),

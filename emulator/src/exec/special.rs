@@ -2,7 +2,7 @@
 
 use super::operand::{symbol, write, write32};
 use super::{Flow, Step, operand};
-use crate::decode::op::{Special, SpecialName, Width};
+use crate::decode::op::{Special, SpecialName, Symbol, Width};
 use crate::error::Fault;
 use crate::machine::cluster::{Env, Space};
 use crate::machine::registers::Lane32;
@@ -41,7 +41,13 @@ pub(super) fn execute(
             let (named, address) = symbol(env, warp.rank, *name);
             let address = address.wrapping_add_signed(*offset);
             let address = if *generic { window::generic(named, address) } else { address };
-            write(&mut warp.regs, *dst, *width, at.active, &[address; 32])?;
+            let mut addresses = [address; 32];
+            if let Symbol::Activation(_) = name {
+                for (address, stack) in addresses.iter_mut().zip(warp.stacks()) {
+                    *address += u64::from(stack.base);
+                }
+            }
+            write(&mut warp.regs, *dst, *width, at.active, &addresses)?;
         }
         Special::CreatePolicy { dst, reads } => {
             for (src, width) in reads {

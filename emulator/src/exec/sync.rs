@@ -15,6 +15,7 @@ use crate::machine::mbarrier::pending_count;
 use crate::machine::races::Meeting;
 use crate::machine::shared;
 use crate::machine::warp::{Block, PhaseWait, Warp, each};
+use crate::run::Ordering;
 
 pub(super) fn execute(
     op: &SyncOp,
@@ -221,12 +222,14 @@ fn mbarrier(
             }
         }
         MbarrierOp::Arrive(arrive) => self::arrive(arrive, env, space, warp, at)?,
-        MbarrierOp::Wait { space: kind, address, dst, phase, may_sleep, time, .. } => {
+        MbarrierOp::Wait {
+            space: kind, address, dst, phase: wait_kind, may_sleep, time, ..
+        } => {
             if let Some(time) = time {
                 read32(&warp.regs, *time, at.active)?;
             }
             let places = addresses(env, warp, address, at.active)?;
-            let phases = match phase {
+            let phases = match wait_kind {
                 WaitKind::State(state) => read64(&warp.regs, *state, at.active)?,
                 WaitKind::Parity(parity) => read32(&warp.regs, *parity, at.active)?.map(u64::from),
             };
@@ -234,18 +237,24 @@ fn mbarrier(
             let mut waits: Vec<PhaseWait> = vec![];
             let mut seen: Vec<(u32, (Meeting, u64))> = vec![];
             let first = at.active.trailing_zeros();
+            // Who sleeps and is woken sees its phase complete, whatever happens before it runs again; but
+            // nothing guarantees that it sleeps.
+            let same = each(at.active).all(|lane| places[lane as usize] == places[first as usize]);
+            let sleeps = *may_sleep && env.ordering == Ordering::Hardware;
+            let slept = sleeps && at.woken && !at.timed_out && same;
             for lane in each(at.active) {
                 let who = Who::generic(at.lane(lane));
                 let short = shared_address(*kind, places[lane as usize], warp.rank, &who)?;
                 let rank = shared::rank_of(short);
                 let (cta, offset) = space.shared(short, &who)?;
                 let value = phases[lane as usize];
-                let over = match phase {
+                let over = match wait_kind {
                     WaitKind::State(_) => cta.mbarriers.token_done(rank, offset, value, &who)?,
                     WaitKind::Parity(_) => {
                         cta.mbarriers.parity_done(rank, offset, value as u32, &who)?
                     }
                 };
+                let over = over || slept;
                 let phase = cta.mbarriers.get(offset).map_or(0, |b| b.phase);
                 if let Some(races) = &mut space.races {
                     if lane == first || places[lane as usize] != places[first as usize] {
@@ -262,6 +271,9 @@ fn mbarrier(
                 }
                 if over {
                     done |= 1 << lane;
+                    if let WaitKind::Parity(_) = wait_kind {
+                        warp.pass((rank, offset), value & 1 != 0);
+                    }
                 } else {
                     let wait = PhaseWait { rank, offset, phase: phase + 1 };
                     if !waits.contains(&wait) {

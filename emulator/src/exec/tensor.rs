@@ -19,8 +19,9 @@ use crate::machine::shared;
 use crate::machine::tmem::{self, ALL_LANES, LaneSet, Use};
 use crate::machine::warp::{Block, Warp, each};
 use crate::run::Ordering;
-use crate::tensor::instr_descriptor::{self, InstrDescriptor, MmaKind};
+use crate::tensor::instr_descriptor::{self, Form, InstrDescriptor, MmaKind};
 use crate::tensor::smem_descriptor::{MatrixDescriptor, decode_sm100};
+use crate::tensor::sparse::tensor_columns;
 use crate::tensor::tmem_layout::{AccumulatorLayout, CopyShape, scale_columns};
 
 pub(super) fn execute(
@@ -73,6 +74,10 @@ pub(super) fn execute(
             let columns = uniform(&columns, at.active, "the number of columns")?;
             let who = Who::generic(at.actor);
             if env.ordering == Ordering::Hardware {
+                // Compilers free the columns in one warp while others still use them.
+                if !at.woken {
+                    return Ok(Flow::Wait(Block::Idle));
+                }
                 let range = (tmem::split(address).1, columns);
                 let tmem = &space.ctas[warp.rank as usize].tmem;
                 let tickets: Vec<u64> = tmem.stores(range, LaneSet::MAX).collect();
@@ -82,7 +87,8 @@ pub(super) fn execute(
             }
             space.ctas[warp.rank as usize].tmem.free(address, columns, &who)?;
             if let Some(races) = &mut space.races {
-                races.free(warp.rank, (tmem::split(address).1, columns), who.actor)?;
+                let range = (tmem::split(address).1, columns);
+                races.free(warp.rank, range, who.actor, env.ordering == Ordering::Hardware)?;
             }
             space.events += 1;
         }
@@ -395,19 +401,38 @@ fn mma(
     warp: &Warp,
     at: &Step,
 ) -> Result<(), Box<Fault>> {
-    if op.sparse.is_some() || op.weight_stationary || op.a_shift || op.zero_column_mask.is_some() {
-        return unsupported("tcgen05.mma with .sp, .ws or .ashift");
-    }
     let lane = at.active.trailing_zeros();
+    if let Some(mask) = op.zero_column_mask
+        && read64(&warp.regs, mask, at.active)?[lane as usize] != 0
+    {
+        return unsupported("tcgen05.mma.ws with a zero-column mask");
+    }
+    if op.a_shift && op.cta_group == 2 {
+        return unsupported("tcgen05.mma.ashift of a CTA pair");
+    }
     let who = Who::tensor_core(at.actor);
     let ranks = group(op.cta_group, space, warp, at)?;
     let bits = read32(&warp.regs, op.idesc, at.active)?[lane as usize];
-    let idesc = instr_descriptor::decode(mma_kind(op.kind), op.cta_group, bits)
-        .map_err(|what| who.fault(FaultKind::Descriptor, 0, what))?;
-    let layout = AccumulatorLayout::new(op.cta_group, idesc.m)
-        .map_err(|what| who.fault(FaultKind::Descriptor, 0, what))?;
+    let form = Form {
+        cta_group: op.cta_group,
+        sparse: op.sparse.is_some(),
+        weight_stationary: op.weight_stationary,
+    };
+    let illegal = |what| who.fault(FaultKind::Descriptor, 0, what);
+    let idesc = instr_descriptor::decode(mma_kind(op.kind), form, bits).map_err(illegal)?;
+    let layout = match op.weight_stationary {
+        true => AccumulatorLayout::weight_stationary(idesc.m),
+        false => AccumulatorLayout::new(op.cta_group, idesc.m),
+    };
+    let layout = layout.map_err(illegal)?;
     if layout == AccumulatorLayout::Pair128 && op.block_scale {
         return unsupported("block-scaled tcgen05.mma of a CTA pair with M = 128");
+    }
+    if layout == AccumulatorLayout::Pair128 && op.sparse.is_some() {
+        return unsupported("sparse tcgen05.mma of a CTA pair with M = 128");
+    }
+    if op.a_shift && idesc.m != 128 {
+        return Err(illegal(format!(".ashift with M = {}; it takes 128", idesc.m)));
     }
     let read_descriptor = |src: Src| -> Result<MatrixDescriptor, Box<Fault>> {
         descriptor(read64(&warp.regs, src, at.active)?[lane as usize], at)
@@ -423,6 +448,10 @@ fn mma(
     let (d_lane, d) = place(tmem_address(&op.d, warp, at)?, layout, &who)?;
     let accumulate = read_pred(&warp.regs, op.enable_d, at.active)? != 0;
     let scales = scales(op, &idesc, warp, at, &who)?;
+    let sparse = match &op.sparse {
+        None => None,
+        Some(address) => Some(metadata(address, &idesc, warp, at, &who)?),
+    };
     let mut disabled = [0; 2];
     for (i, &word) in op.disable_lanes.iter().flatten().enumerate() {
         let word = read32(&warp.regs, word, at.active)?[lane as usize];
@@ -440,11 +469,15 @@ fn mma(
         accumulate,
         scale_input: op.scale_input_d.unwrap_or(0),
         disabled,
+        sparse,
+        a_shift: op.a_shift,
     };
     let rows = (idesc.m / ranks.len() as u32, idesc.n / ranks.len() as u32);
-    let mut operands = vec![operand_offsets(&b, rows.1, idesc.b_mn_major, &idesc)];
+    let b_k = job.length_of_b();
+    let mut operands = vec![operand_offsets(&b, rows.1, idesc.b_mn_major, &idesc, b_k)];
     if let MmaOperandA::Shared(a) = &job.a {
-        operands.push(operand_offsets(a, rows.0, idesc.a_mn_major, &idesc));
+        let k = job.length_of_a();
+        operands.push(operand_offsets(a, rows.0, idesc.a_mn_major, &idesc, k));
     }
     let ranges: Vec<(u32, u32)> = operands.iter().map(|o| span(o.iter().copied())).collect();
     for &range in &ranges {
@@ -532,19 +565,41 @@ fn scales(
     Ok((a, b, factors))
 }
 
-/// The 16-byte pieces of an operand in shared memory.
+/// The first column of the metadata of a sparse A.
+fn metadata(
+    address: &TmemAddress,
+    idesc: &InstrDescriptor,
+    warp: &Warp,
+    at: &Step,
+    who: &Who,
+) -> Result<u32, Box<Fault>> {
+    let address = tmem_address(address, warp, at)?;
+    let (lane, column) = tmem::split(address);
+    if lane != 0 || !column.is_multiple_of(2) {
+        let message = format!(
+            "sparsity metadata at lane {lane}, column {column}: it starts at lane 0, and at an even column"
+        );
+        return Err(who.fault(FaultKind::TensorMemory, address.into(), message));
+    }
+    Ok(column + idesc.sparse.unwrap_or(0))
+}
+
+/// The 16-byte pieces of an operand in shared memory, whose rows are `k` elements long.
 fn operand_offsets(
     descriptor: &MatrixDescriptor,
     rows: u32,
     mn_major: bool,
     idesc: &InstrDescriptor,
+    k: u32,
 ) -> Vec<u32> {
     if !mn_major {
-        return (0..rows * 2).map(|i| descriptor.k_major(i / 2, i % 2 * 16)).collect();
+        let chunks = k * idesc.element_bits() / 128;
+        let all = 0..rows * chunks;
+        return all.map(|i| descriptor.k_major(i / chunks, i % chunks * 16)).collect();
     }
     let row_bytes = rows * idesc.element_bits() / 8;
     let chunks = row_bytes.div_ceil(16);
-    (0..idesc.k * chunks).map(|i| descriptor.mn_major(i % chunks * 16, i / chunks)).collect()
+    (0..k * chunks).map(|i| descriptor.mn_major(i % chunks * 16, i / chunks)).collect()
 }
 
 /// Tensor-memory columns that an MMA touches, and whether it writes them.
@@ -561,6 +616,9 @@ fn cells(job: &MmaJob, rows: u32) -> Vec<((u32, u32), LaneSet, bool)> {
     }
     if let MmaOperandA::Tmem { column, lane } = job.a {
         uses.push(((column, 8), lanes(lane), false));
+    }
+    if let Some(column) = job.sparse {
+        uses.push(((column, tensor_columns(job.idesc.kind)), ALL_LANES, false));
     }
     uses
 }

@@ -253,6 +253,7 @@ impl Space {
                 other.is_none_or(|other| other.pair_allocations >= *count)
             }
             Block::Registers { count } => self.ctas[warp.rank as usize].free_registers >= *count,
+            Block::Idle => false,
             Block::Warpgroup { groups } => {
                 let group = self.ctas[warp.rank as usize].warpgroups.get(&(warp.index / 4));
                 group.is_none_or(|group| group.is_over(*groups, |t| self.queue.is_done(t)))

@@ -485,10 +485,12 @@ impl Detector {
         Ok(())
     }
 
-    /// `tcgen05.dealloc`: every use comes before it.
-    pub fn free(&mut self, rank: u32, columns: (u32, u32), by: Actor) -> Checked {
+    /// `tcgen05.dealloc`: every use comes before it, unless it is `unordered`.
+    pub fn free(&mut self, rank: u32, columns: (u32, u32), by: Actor, unordered: bool) -> Checked {
         let record = self.record(Path::Free, true, by);
-        self.touch_tmem(rank, Cells { columns, lanes: LaneSet::MAX, write: true }, &record)?;
+        if !unordered {
+            self.touch_tmem(rank, Cells { columns, lanes: LaneSet::MAX, write: true }, &record)?;
+        }
         self.tmem[rank as usize].clear(columns.0 as usize..(columns.0 + columns.1) as usize);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! disagree about splits a group; groups that meet merge again. Normally there is one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::access::Who;
 use super::bitmap::Bitmap;
@@ -72,6 +73,8 @@ pub enum Block {
         /// How many for each thread.
         count: u32,
     },
+    /// Everything else that can run to have run (`tcgen05.dealloc` as the hardware has it).
+    Idle,
     /// The first `wgmma` groups of the warp's warpgroup to be over.
     Warpgroup {
         /// How many.
@@ -184,6 +187,35 @@ impl LaneMemory {
         Ok(())
     }
 
+    /// Bytes of a lane.
+    pub fn size(&self) -> u64 {
+        self.stride as u64
+    }
+
+    /// Puts bytes of a lane on a stack, with whether they were written, and makes them unwritten.
+    pub fn save(&mut self, lane: u32, range: Range<u32>, stack: &mut Vec<u32>) {
+        for at in range {
+            let index = lane as usize * self.stride + at as usize;
+            let written = self.written.all(index, 1);
+            stack.push(u32::from(self.bytes[index]) | u32::from(written) << 8);
+            self.written.clear(index, 1);
+        }
+    }
+
+    /// Takes back what [`LaneMemory::save`] put on the stack.
+    pub fn restore(&mut self, lane: u32, range: Range<u32>, stack: &mut Vec<u32>) {
+        for at in range.rev() {
+            let index = lane as usize * self.stride + at as usize;
+            let saved = stack.pop().unwrap_or_default();
+            self.bytes[index] = saved as u8;
+            if saved >> 8 != 0 {
+                self.written.set(index, 1);
+            } else {
+                self.written.clear(index, 1);
+            }
+        }
+    }
+
     fn locate(&self, lane: u32, at: u64, len: usize, who: &Who) -> Result<usize, Box<Fault>> {
         if at > self.stride as u64 || len > self.stride - at as usize {
             let message = format!(
@@ -247,6 +279,25 @@ pub struct Warp {
     pub waits: Vec<(Meeting, u64)>,
     /// Registers of each thread, since the first `setmaxnreg`.
     pub registers: Option<u32>,
+    /// For each mbarrier that the warp has waited for, by CTA rank and offset, the last phase.
+    waited: Vec<((u32, u32), i64)>,
+    /// Stacks of recursive functions and `alloca`, by lane.
+    stacks: Vec<Stack>,
+    /// Where they begin in local memory.
+    stack_start: u32,
+}
+
+/// What open calls of recursive functions have put aside, and their local memory.
+#[derive(Debug, Clone, Default)]
+pub struct Stack {
+    /// Registers, predicates and frame bytes.
+    pub saved: Vec<u32>,
+    /// Where the present call's local memory begins.
+    pub base: u32,
+    /// Where it ends, `alloca` included.
+    pub top: u32,
+    /// How many calls are open.
+    pub depth: u32,
 }
 
 /// Asynchronous `wgmma` operations of a warp.
@@ -266,8 +317,9 @@ impl Warp {
         (index, id): (u32, u32),
         launched: Lanes,
         regs: Registers,
-        (local, frame): (u32, u32),
+        (local, stack, frame): (u32, u32, u32),
     ) -> Self {
+        let stack_start = if stack == 0 { local } else { local.next_multiple_of(1 << 16) };
         let first = Group {
             pc: 0,
             lanes: launched,
@@ -285,7 +337,7 @@ impl Warp {
             live: launched,
             regs,
             groups: vec![first],
-            local: LaneMemory::new(local),
+            local: LaneMemory::new(stack_start + stack),
             frame: LaneMemory::new(frame),
             cluster_arrival: [None; 32],
             bulk: vec![],
@@ -296,7 +348,43 @@ impl Warp {
             wgmma: Wgmmas::default(),
             waits: vec![],
             registers: None,
+            waited: vec![],
+            stacks: vec![],
+            stack_start,
         }
+    }
+
+    /// The phase that a wait is for, as far as parity tells: the one after the last that the warp
+    /// has waited for, or that one again. A first wait is for phase 0, or for the one before it.
+    fn wanted(&self, barrier: (u32, u32), odd: bool) -> i64 {
+        let last = self.waited.iter().find(|(known, _)| *known == barrier);
+        let last = last.map_or(-1, |&(_, phase)| phase);
+        last + i64::from((last % 2 != 0) != odd)
+    }
+
+    /// Notes that a wait for a phase of this parity is over.
+    pub fn pass(&mut self, barrier: (u32, u32), odd: bool) {
+        let phase = self.wanted(barrier, odd);
+        match self.waited.iter_mut().find(|(known, _)| *known == barrier) {
+            Some((_, last)) => *last = phase,
+            None => self.waited.push((barrier, phase)),
+        }
+    }
+
+    /// Whether a wait is for a phase that went by while the warp was elsewhere: the barrier has since
+    /// gone on by two phases, or more, and parity does not tell.
+    pub fn is_lapped(&self, wait: &PhaseWait) -> bool {
+        let now = wait.phase as i64 - 1;
+        now > self.wanted((wait.rank, wait.offset), now % 2 != 0)
+    }
+
+    /// The stacks of the lanes.
+    pub fn stacks(&mut self) -> &mut [Stack] {
+        if self.stacks.is_empty() {
+            let (base, top) = (self.stack_start, self.stack_start);
+            self.stacks.resize(32, Stack { base, top, ..Stack::default() });
+        }
+        &mut self.stacks
     }
 
     /// The warp as an actor at a line.
@@ -399,7 +487,7 @@ mod tests {
     #[test]
     fn groups_split_merge_and_exit() {
         let regs = Registers::new(1, 1);
-        let mut warp = Warp::new((0, [0; 3]), (0, 0), u32::MAX, regs, (0, 0));
+        let mut warp = Warp::new((0, [0; 3]), (0, 0), u32::MAX, regs, (0, 0, 0));
         warp.split(0, 0xff, 7);
         assert_eq!(warp.groups.len(), 2);
         warp.groups[0].pc = 7;

@@ -12,8 +12,24 @@ pub const LOCAL: u64 = 0x7d00_0000_0000;
 pub const FRAME: u64 = 0x7c00_0000_0000;
 /// Start of the window of the entry's parameters.
 pub const PARAM: u64 = 0x7b00_0000_0000;
+/// Address of a module's first function; no data lies there.
+pub const FUNCTIONS: u64 = 0x7a00_0000_0000;
+/// Bytes from one function's address to the next.
+pub const FUNCTION_STEP: u64 = 16;
 /// Size of every window.
 pub const SIZE: u64 = 1 << 32;
+
+/// The address that stands for a module's function of that number.
+pub fn function(number: u32) -> u64 {
+    FUNCTIONS + u64::from(number) * FUNCTION_STEP
+}
+
+/// The number of the function with that address.
+pub fn function_at(address: u64) -> Option<u32> {
+    let offset = address.wrapping_sub(FUNCTIONS);
+    let fits = offset < SIZE && offset.is_multiple_of(FUNCTION_STEP);
+    fits.then_some((offset / FUNCTION_STEP) as u32)
+}
 
 /// The state space of a generic address, and the address in it.
 pub fn resolve(address: u64) -> (Space, u64) {

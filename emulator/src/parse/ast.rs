@@ -109,7 +109,7 @@ pub enum Constant<'a> {
     Single(u32),
     /// `0d…` and decimal fractions.
     Double(f64),
-    /// A variable's address.
+    /// A variable's or function's address.
     Symbol {
         /// Its name.
         name: &'a str,
@@ -117,6 +117,17 @@ pub enum Constant<'a> {
         offset: i64,
         /// `generic(name)`.
         generic: bool,
+    },
+    /// `0xff00(name)` in an initialiser: one byte of an address.
+    SymbolByte {
+        /// Its name.
+        name: &'a str,
+        /// Bytes to add.
+        offset: i64,
+        /// `generic(name)`.
+        generic: bool,
+        /// Which byte, from the lowest.
+        byte: u8,
     },
 }
 
@@ -170,8 +181,26 @@ pub enum Statement<'a> {
         /// Where.
         at: Position,
     },
-    /// `name: .calltargets …;` or `name: .callprototype …;`
-    CallList(&'a str, Position),
+    /// `name: .calltargets f, g;`
+    CallTargets {
+        /// Its name.
+        name: &'a str,
+        /// Functions.
+        targets: Vec<&'a str>,
+        /// Where.
+        at: Position,
+    },
+    /// `name: .callprototype (results) _ (parameters);`
+    CallPrototype {
+        /// Its name.
+        name: &'a str,
+        /// Results.
+        returns: Vec<Variable<'a>>,
+        /// Parameters.
+        params: Vec<Variable<'a>>,
+        /// Where.
+        at: Position,
+    },
     /// An instruction.
     Instruction(Instruction<'a>),
 }

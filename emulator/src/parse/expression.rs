@@ -165,7 +165,25 @@ impl<'a> Parser<'a> {
             }
             return Ok(Constant::Symbol { name, offset: 0, generic: false });
         }
-        self.number()
+        let at = self.at();
+        let value = self.number()?;
+        match value {
+            // `0xff00(name)`: the byte of an address that the mask covers.
+            Constant::Int(mask) if self.is("(") => {
+                self.advance()?;
+                let inner = self.nested(Self::constant)?;
+                self.expect(")")?;
+                let byte = (0..8u8).find(|byte| mask == 0xff << (8 * byte));
+                match (inner, byte) {
+                    (Constant::Symbol { name, offset, generic }, Some(byte)) => {
+                        Ok(Constant::SymbolByte { name, offset, generic, byte })
+                    }
+                    (_, None) => Err(malformed(at, format!("the mask {mask:#x} is not one byte"))),
+                    _ => Err(malformed(at, "a mask applies to an address alone")),
+                }
+            }
+            value => Ok(value),
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn formals(&mut self) -> Parsed<Vec<Variable<'a>>> {
+    pub(super) fn formals(&mut self) -> Parsed<Vec<Variable<'a>>> {
         self.expect("(")?;
         let mut formals = vec![];
         if self.accept(")")? {

@@ -56,31 +56,39 @@ impl<'a> Parser<'a> {
         statements: &mut Vec<Statement<'a>>,
     ) -> Parsed<()> {
         if self.accept_word("branchtargets")? {
-            let mut targets = vec![];
-            loop {
-                targets.push(self.identifier("a label")?);
-                if targets.len() > MAX_ELEMENTS {
-                    return Err(unsupported(at, "more than 4096 branch targets"));
-                }
-                if !self.accept(",")? {
-                    break;
-                }
-            }
-            self.expect(";")?;
+            let targets = self.names("a label")?;
             statements.push(Statement::BranchTargets { name, targets, at });
-        } else if self.is_word("calltargets") || self.is_word("callprototype") {
-            while !self.is(";") {
-                if self.current.kind == TokenKind::End || self.is("{") || self.is("}") {
-                    return Err(self.expected("';'"));
-                }
-                self.advance()?;
-            }
+        } else if self.accept_word("calltargets")? {
+            let targets = self.names("a function")?;
+            statements.push(Statement::CallTargets { name, targets, at });
+        } else if self.accept_word("callprototype")? {
+            let returns = if self.is("(") { self.formals()? } else { vec![] };
+            self.identifier("'_'")?;
+            let params = if self.is("(") { self.formals()? } else { vec![] };
+            self.function_directives()?;
             self.expect(";")?;
-            statements.push(Statement::CallList(name, at));
+            statements.push(Statement::CallPrototype { name, returns, params, at });
         } else {
             statements.push(Statement::Label(name, at));
         }
         Ok(())
+    }
+
+    /// `a, b, c;`
+    fn names(&mut self, what: &str) -> Parsed<Vec<&'a str>> {
+        let at = self.at();
+        let mut names = vec![];
+        loop {
+            names.push(self.identifier(what)?);
+            if names.len() > MAX_ELEMENTS {
+                return Err(unsupported(at, "a list of more than 4096 names"));
+            }
+            if !self.accept(",")? {
+                break;
+            }
+        }
+        self.expect(";")?;
+        Ok(names)
     }
 
     fn directive(&mut self, at: Position, statements: &mut Vec<Statement<'a>>) -> Parsed<()> {
@@ -210,7 +218,8 @@ impl<'a> Parser<'a> {
             return Ok(name);
         }
         if self.is("-") && self.next.kind == TokenKind::Identifier && self.next.text != "WARP_SZ" {
-            return Err(self.expected("an operand ('-' applies to constants alone)"));
+            self.advance()?;
+            return Ok(Operand::Not(Box::new(self.name()?)));
         }
         Ok(Operand::Constant(self.constant()?))
     }
@@ -250,6 +259,8 @@ impl<'a> Parser<'a> {
             address.rest.push(self.nested(Self::operand)?);
         }
         self.expect("]")?;
+        // `[a].unified`: the address is the same for all threads.
+        self.accept_word("unified")?;
         Ok(Operand::Address(Box::new(address)))
     }
 }

@@ -54,6 +54,7 @@ use crate::decode::program::Program;
 use crate::error::{Ending, Malformed, Unsupported};
 use crate::machine::global::GlobalMemory;
 use crate::machine::races::Before;
+use crate::machine::window;
 use crate::trace::{Detail, Recorder, Trace};
 
 /// Multiprocessors of the device that is emulated: how many CTAs are resident at a time.
@@ -71,7 +72,9 @@ pub enum Ordering {
     /// the kernel has any; a `tcgen05.st` comes before a later `ld` without a wait; a thread's last bulk stores may still read shared memory when it exits, if
     /// it waited for earlier ones; a register that nothing in the kernel writes holds anything; one
     /// that was not written on the way here may be computed with, as long as nothing is stored,
-    /// addressed or decided by the result; a relaxed read of global memory acquires.
+    /// addressed or decided by the result; a relaxed read of global memory acquires; no warp comes to
+    /// a wait so late that the mbarrier has gone on by two phases since; `tcgen05.dealloc` comes
+    /// after whatever can run without it.
     Hardware,
 }
 
@@ -137,20 +140,28 @@ impl Device {
             let mut bytes = variable.init.clone();
             bytes.resize(variable.size as usize, 0);
             for relocation in &variable.relocations {
-                let Symbol::Global(index) = relocation.symbol else {
-                    let what =
-                        format!("an initialiser of '{}' that names no variable", variable.name);
-                    return Err(Ending::Unsupported(Unsupported { what, line: 0 }));
+                let value = match relocation.symbol {
+                    Symbol::Global(index) => addresses[index as usize],
+                    Symbol::Function(number) => window::function(number),
+                    _ => {
+                        let what =
+                            format!("an initialiser of '{}' that names no variable", variable.name);
+                        return Err(Ending::Unsupported(Unsupported { what, line: 0 }));
+                    }
                 };
-                let value = addresses[index as usize].wrapping_add_signed(relocation.addend);
+                let value = value.wrapping_add_signed(relocation.addend).to_le_bytes();
                 let start = relocation.at as usize;
-                let Some(place) = bytes.get_mut(start..start + 8) else {
+                let value = match &relocation.byte {
+                    Some(byte) => &value[usize::from(*byte)..][..1],
+                    None => &value[..],
+                };
+                let Some(place) = bytes.get_mut(start..start + value.len()) else {
                     return Err(Ending::Malformed(Malformed {
                         place: format!("initialiser of '{}'", variable.name),
                         what: "an address that does not fit into the variable".to_owned(),
                     }));
                 };
-                place.copy_from_slice(&value.to_le_bytes());
+                place.copy_from_slice(value);
             }
             self.memory.upload(address, &bytes);
             if variable.space == crate::decode::op::Space::Const {

@@ -127,6 +127,26 @@ pub struct InstrDescriptor {
     pub scale_b_id: u32,
     /// Results of `.kind::i8` saturate.
     pub saturate: bool,
+    /// Of a sparse instruction, which of two columns of metadata.
+    pub sparse: Option<u32>,
+}
+
+/// What the words of an instruction say about its descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// `.cta_group::N`.
+    pub cta_group: u32,
+    /// `.sp`.
+    pub sparse: bool,
+    /// `.ws`.
+    pub weight_stationary: bool,
+}
+
+impl Form {
+    /// Neither sparse nor weight-stationary.
+    pub const fn dense(cta_group: u32) -> Form {
+        Form { cta_group, sparse: false, weight_stationary: false }
+    }
 }
 
 impl InstrDescriptor {
@@ -216,16 +236,32 @@ impl Bits {
     }
 }
 
-/// Decodes the descriptor of a dense instruction.
+/// Decodes the descriptor of an instruction.
 ///
 /// # Errors
 /// Names the field, its value and what would be legal.
-pub fn decode(kind: MmaKind, cta_group: u32, bits: u32) -> Result<InstrDescriptor, String> {
+pub fn decode(kind: MmaKind, form: Form, bits: u32) -> Result<InstrDescriptor, String> {
     let b = Bits { bits, kind };
-    if b.field(2, 1) == 1 {
-        return Err(b.error("the sparsity bit (2) is set, but the instruction is dense"));
-    }
-    b.reserved(0, 2)?;
+    let sparse = match (form.sparse, b.field(2, 1)) {
+        (false, 0) => {
+            b.reserved(0, 2)?;
+            None
+        }
+        (false, _) => {
+            return Err(b.error("the sparsity bit (2) is set, but the instruction is dense"));
+        }
+        (true, 0) => {
+            return Err(b.error("the sparsity bit (2) is not set, but the instruction is sparse"));
+        }
+        (true, _) => {
+            b.reserved(1, 1)?;
+            let selector = b.field(0, 1);
+            if selector == 1 && !matches!(kind, MmaKind::F16 | MmaKind::Tf32) {
+                return Err(b.error("the sparsity selector (bits 1:0) must be 0"));
+            }
+            Some(selector)
+        }
+    };
     b.reserved(6, 1)?;
     let scaled = kind.is_block_scaled();
     if kind != MmaKind::I8 {
@@ -237,7 +273,10 @@ pub fn decode(kind: MmaKind, cta_group: u32, bits: u32) -> Result<InstrDescripto
     } else {
         b.reserved(23, 1)?;
         b.reserved(29, 1)?;
-        b.reserved(30, 2)?;
+        // How far a `.ws` instruction may look for a B to use again.
+        if !form.weight_stationary {
+            b.reserved(30, 2)?;
+        }
         (accumulator(&b)?, None, b.field(24, 5) << 4)
     };
     match kind {
@@ -248,12 +287,12 @@ pub fn decode(kind: MmaKind, cta_group: u32, bits: u32) -> Result<InstrDescripto
         _ => {}
     }
     let n = b.field(17, 6) << 3;
-    check_shape(&b, cta_group, m, n)?;
+    check_shape(&b, form, m, n)?;
     let descriptor = InstrDescriptor {
         kind,
         m,
         n,
-        k: kind.k(),
+        k: kind.k() * if form.sparse { 2 } else { 1 },
         a: b.element("A", 7)?,
         b: b.element("B", 10)?,
         d,
@@ -265,6 +304,7 @@ pub fn decode(kind: MmaKind, cta_group: u32, bits: u32) -> Result<InstrDescripto
         scale_a_id: if scaled { b.field(29, 2) } else { 0 },
         scale_b_id: if scaled { b.field(4, 2) } else { 0 },
         saturate: kind == MmaKind::I8 && b.field(3, 1) == 1,
+        sparse,
     };
     if kind == MmaKind::I8 && (descriptor.negate_a || descriptor.negate_b) {
         return Err(b.error("negation (bits 13, 14) is not defined for integers"));
@@ -292,7 +332,16 @@ fn accumulator(b: &Bits) -> Result<Accumulator, String> {
     }
 }
 
-fn check_shape(b: &Bits, cta_group: u32, m: u32, n: u32) -> Result<(), String> {
+fn check_shape(b: &Bits, form: Form, m: u32, n: u32) -> Result<(), String> {
+    if form.weight_stationary {
+        return match (m, n) {
+            (32 | 64 | 128, 64 | 128 | 256) => Ok(()),
+            _ => Err(b.error(format!(
+                "M = {m}, N = {n} is no shape of .ws; use M = 32, 64 or 128 with N = 64, 128 or 256"
+            ))),
+        };
+    }
+    let cta_group = form.cta_group;
     // (M, step of N); N starts at the step and ends at 256.
     let rule: &[(u32, u32)] = match (b.kind, cta_group) {
         (MmaKind::Mxf8f6f4 | MmaKind::Mxf4 | MmaKind::Mxf4nvf4, 1) => &[(128, 8)],
@@ -327,7 +376,7 @@ mod tests {
             (0x1004_0480, 2, 256, 16),
             (0x1030_0480, 2, 256, 192),
         ] {
-            let d = decode(MmaKind::Mxf4nvf4, group, bits).unwrap();
+            let d = decode(MmaKind::Mxf4nvf4, Form::dense(group), bits).unwrap();
             assert_eq!((d.m, d.n, d.k), (m, n, 64));
             assert_eq!((d.a, d.b), (Element::E2m1, Element::E2m1));
             assert_eq!(d.scale, Some(ScaleType::Ue4m3));
@@ -339,16 +388,16 @@ mod tests {
     #[test]
     fn dense_kinds() {
         let f16 = 1 << 4 | 1 << 7 | 1 << 10 | 1 << 16 | (128 / 8) << 17 | (64 / 16) << 24;
-        let d = decode(MmaKind::F16, 1, f16).unwrap();
+        let d = decode(MmaKind::F16, Form::dense(1), f16).unwrap();
         assert_eq!((d.m, d.n, d.k, d.a, d.d), (64, 128, 16, Element::Bf16, Accumulator::F32));
         assert!(d.b_mn_major && !d.a_mn_major);
         let i8 = 2 << 4 | 1 << 7 | (256 / 8) << 17 | (256 / 16) << 24;
-        let d = decode(MmaKind::I8, 2, i8).unwrap();
+        let d = decode(MmaKind::I8, Form::dense(2), i8).unwrap();
         assert_eq!((d.a, d.b, d.d), (Element::S8, Element::U8, Accumulator::S32));
         let tf32 = 1 << 4 | 2 << 7 | 2 << 10 | (8 / 8) << 17 | (64 / 16) << 24;
-        assert_eq!(decode(MmaKind::Tf32, 1, tf32).unwrap().k, 8);
+        assert_eq!(decode(MmaKind::Tf32, Form::dense(1), tf32).unwrap().k, 8);
         let mx8 = 1 << 23 | 3 << 29 | 1 << 4 | 5 << 10 | (64 / 8) << 17 | 1 << 27;
-        let d = decode(MmaKind::Mxf8f6f4, 1, mx8).unwrap();
+        let d = decode(MmaKind::Mxf8f6f4, Form::dense(1), mx8).unwrap();
         assert_eq!((d.a, d.b, d.scale_a_id, d.scale_b_id), (Element::E4m3, Element::E2m1, 3, 1));
         assert!(d.check_scale_ids(1).is_ok());
         assert!(d.check_scale_ids(2).unwrap_err().contains("id 3 of A"));
@@ -369,14 +418,23 @@ mod tests {
             (good & !(3 << 27), "M = 0"),
             (good ^ 3 << 27, "M = 256"),
         ] {
-            let message = decode(MmaKind::Mxf4nvf4, 1, bits).unwrap_err();
+            let message = decode(MmaKind::Mxf4nvf4, Form::dense(1), bits).unwrap_err();
             assert!(message.contains(needle), "{message}");
         }
-        assert!(decode(MmaKind::Mxf4, 1, good).unwrap_err().contains("UE4M3"));
-        assert!(decode(MmaKind::Mxf4nvf4, 2, 0x0802_0480).is_err(), "N = 8 needs one CTA");
+        assert!(decode(MmaKind::Mxf4, Form::dense(1), good).unwrap_err().contains("UE4M3"));
         assert!(
-            decode(MmaKind::F16, 1, 3 << 4 | 16 << 17 | 8 << 24).unwrap_err().contains("D type")
+            decode(MmaKind::Mxf4nvf4, Form::dense(2), 0x0802_0480).is_err(),
+            "N = 8 needs one CTA"
         );
-        assert!(decode(MmaKind::F16, 1, 1 << 4 | 1 << 17 | 8 << 24).unwrap_err().contains("N = 8"));
+        assert!(
+            decode(MmaKind::F16, Form::dense(1), 3 << 4 | 16 << 17 | 8 << 24)
+                .unwrap_err()
+                .contains("D type")
+        );
+        assert!(
+            decode(MmaKind::F16, Form::dense(1), 1 << 4 | 1 << 17 | 8 << 24)
+                .unwrap_err()
+                .contains("N = 8")
+        );
     }
 }

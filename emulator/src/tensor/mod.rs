@@ -8,5 +8,6 @@ pub mod dense;
 pub mod instr_descriptor;
 pub mod map;
 pub mod smem_descriptor;
+pub mod sparse;
 pub mod swizzle;
 pub mod tmem_layout;

@@ -118,6 +118,9 @@ impl MatrixDescriptor {
         let group = (row / 8) * self.stride;
         let within = match self.swizzle {
             Swizzle::None => (row % 8) * 16 + (byte / 16) * self.leading + byte % 16,
+            // A start inside a row goes on in it; only the narrowest pattern is shorter than the
+            // longest operand (64 bytes), which goes on `leading` bytes further.
+            Swizzle::B32 => (row % 8) * 32 + byte / 32 * self.leading + byte % 32,
             swizzle => (row % 8) * swizzle.span() + byte,
         };
         self.place(group + within)

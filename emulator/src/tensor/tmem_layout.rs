@@ -140,6 +140,9 @@ pub enum AccumulatorLayout {
     Pair256,
     /// A CTA pair, M = 128: 64 rows in each CTA, the two halves of N below each other.
     Pair128,
+    /// `.ws` with M = 32, 64 or 128: one row a lane, and so many parts of N below each other that
+    /// all lanes are used.
+    Stationary(u32),
 }
 
 impl AccumulatorLayout {
@@ -157,6 +160,27 @@ impl AccumulatorLayout {
         }
     }
 
+    /// The layout of a `.ws` instruction.
+    ///
+    /// # Errors
+    /// When the instruction set has no such shape.
+    pub fn weight_stationary(m: u32) -> Result<Self, String> {
+        match m {
+            32 | 64 | 128 => Ok(AccumulatorLayout::Stationary(m)),
+            _ => Err(format!("no accumulator layout for .ws with M = {m}")),
+        }
+    }
+
+    /// Into how many parts N is split, one below the other. Each has a copy of an A that lies in
+    /// tensor memory.
+    pub const fn parts(self) -> u32 {
+        match self {
+            AccumulatorLayout::Stationary(m) => LANES / m,
+            AccumulatorLayout::Pair128 => 2,
+            _ => 1,
+        }
+    }
+
     /// The CTA of the pair, the lane and the column (after the accumulator's address) of `D[m][n]`,
     /// where `columns` is N.
     #[inline]
@@ -169,12 +193,16 @@ impl AccumulatorLayout {
                 let half = columns / 2;
                 (m / 64, m % 64 + 64 * (n / half), n % half)
             }
+            AccumulatorLayout::Stationary(rows) => {
+                let part = columns / self.parts();
+                (0, m + rows * (n / part), n % part)
+            }
         }
     }
 
     /// Columns that the accumulator occupies in each CTA, for N = `n`.
     pub const fn columns(self, n: u32) -> u32 {
-        if matches!(self, AccumulatorLayout::Pair128) { n / 2 } else { n }
+        n / self.parts()
     }
 }
 
@@ -197,6 +225,8 @@ mod tests {
         assert_eq!(scale_cell(200), (8, 6));
         assert_eq!(AccumulatorLayout::Pair128.cell(70, 33, 64), (1, 70, 1));
         assert_eq!(AccumulatorLayout::One64.cell(17, 5, 64), (0, 33, 5));
+        assert_eq!(AccumulatorLayout::Stationary(32).cell(17, 50, 64), (0, 17 + 96, 2));
+        assert_eq!(AccumulatorLayout::Stationary(64).cell(17, 50, 64), (0, 17 + 64, 18));
     }
 
     #[test]
@@ -253,6 +283,9 @@ mod tests {
             (AccumulatorLayout::One64, 64, 24),
             (AccumulatorLayout::Pair256, 256, 32),
             (AccumulatorLayout::Pair128, 128, 32),
+            (AccumulatorLayout::Stationary(32), 32, 64),
+            (AccumulatorLayout::Stationary(64), 64, 64),
+            (AccumulatorLayout::Stationary(128), 128, 64),
         ] {
             let cells: HashSet<_> =
                 (0..m).flat_map(|i| (0..n).map(move |j| layout.cell(i, j, n))).collect();

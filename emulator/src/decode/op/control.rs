@@ -22,11 +22,46 @@ pub enum ControlOp {
         uniform: bool,
     },
     /// Jumps to `target` and returns to the next instruction at [`ControlOp::Return`]. Arguments
-    /// and results travel by [`ControlOp::FrameCopy`] before and after. Functions never recurse
-    /// (the decoder refuses recursion), so registers and frames of all functions are disjoint.
+    /// and results travel by [`ControlOp::FrameCopy`] before and after.
     Call {
         /// Instruction index of the function's first instruction.
         target: u32,
+    },
+    /// A call whose arguments are staged: of a function that may be active already, or through a
+    /// register.
+    CallStaged {
+        /// Which function.
+        callee: Callee,
+    },
+    /// `ret` from one of [`super::super::program::Kernel::subroutines`].
+    ReturnStaged {
+        /// Which.
+        subroutine: u32,
+    },
+    /// `alloca`: bytes on the thread's stack.
+    Alloca {
+        /// A local address, 32 or 64 bits.
+        dst: Slot,
+        /// Its width.
+        width: Width,
+        /// How many bytes.
+        size: Src,
+        /// At a multiple of this.
+        align: u32,
+    },
+    /// `stacksave`.
+    StackSave {
+        /// Where to.
+        dst: Slot,
+        /// Its width.
+        width: Width,
+    },
+    /// `stackrestore`.
+    StackRestore {
+        /// What `stacksave` gave.
+        src: Src,
+        /// Its width.
+        width: Width,
     },
     /// `ret`: back to the caller, or the end of the thread in the entry itself.
     Return,
@@ -84,6 +119,24 @@ pub enum ControlOp {
     GridLaunchDependents,
     /// `pmevent`, `.pragma`-like instructions without effect.
     Nop,
+}
+
+/// Who is called.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Callee {
+    /// One of [`super::super::program::Kernel::subroutines`].
+    Known(u32),
+    /// The function whose address a register holds.
+    Address {
+        /// 64 bits.
+        address: Src,
+        /// Which of the kernel's subroutines it may be; `None`: any with these parameters.
+        among: Option<Box<[u32]>>,
+        /// Sizes of the parameters.
+        params: Box<[u32]>,
+        /// Sizes of the results.
+        returns: Box<[u32]>,
+    },
 }
 
 /// Reads what only the machine knows.

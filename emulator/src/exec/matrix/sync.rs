@@ -6,17 +6,32 @@
 
 use std::sync::OnceLock;
 
+mod scaled;
+
 use super::super::fragment::{self, Product, rows_of_a, rows_of_b};
 use super::super::operand::{read32, read64, write, write32};
 use super::super::{Step, unsupported};
 use crate::decode::op::{MatrixFormat, MmaKind, MmaSync, Src, Width};
-use crate::error::Fault;
+use crate::error::{Fault, FaultKind};
 use crate::machine::cluster::Space;
 use crate::machine::registers::Lane32;
 use crate::machine::warp::Warp;
 use crate::numeric::{CANONICAL_NAN_F32, E4M3, E5M2, F16, Rounding};
 use crate::tensor::dense::ROWS;
 use crate::tensor::instr_descriptor::Element;
+
+/// What all products of `mma.sync` have in common.
+const PLAIN: Product = Product {
+    a: Element::U8,
+    b: Element::U8,
+    negate: (false, false),
+    n: 8,
+    k: 0,
+    accumulate: true,
+    half: false,
+    saturate: false,
+    narrow: false,
+};
 
 /// `mma.sync`.
 pub(super) fn multiply(
@@ -38,6 +53,18 @@ pub(super) fn multiply(
     // Eight rows of A lie in registers as eight columns of B do.
     let a = if shape.m == 8 { rows_of_b(&a) } else { rows_of_a(&a) };
     let b = rows_of_b(&b);
+    let a = match &op.sparse {
+        None => a,
+        Some(sparse) => {
+            let metadata = read32(&warp.regs, sparse.metadata, at.active)?;
+            let element = fragment::element(op.a_format).unwrap_or(Element::U8);
+            let spread = Product { a: element, ..PLAIN }.spread(&a, &metadata, sparse.selector);
+            spread.map_err(|what| Box::new(Fault::new(FaultKind::Descriptor, what)))?
+        }
+    };
+    if op.kind != MmaKind::Plain {
+        return scaled::multiply(op, (a, b, &c), warp, at);
+    }
     let (element_a, element_b, a, b) = match op.a_format {
         MatrixFormat::S4 | MatrixFormat::U4 => {
             let signed =
@@ -54,13 +81,10 @@ pub(super) fn multiply(
     let product = Product {
         a: element_a,
         b: element_b,
-        negate: (false, false),
-        n: 8,
         k: shape.k as usize,
-        accumulate: true,
         half: op.d_format == MatrixFormat::F16,
         saturate: op.satfinite,
-        narrow: false,
+        ..PLAIN
     };
     let mut d = product.columns(&c);
     match op.b1_and {
@@ -116,12 +140,6 @@ fn halves(element: Element) -> &'static [[u8; 2]; 256] {
 
 /// What is decoded and not executed, each by its name.
 fn refuse(op: &MmaSync) -> Result<(), Box<Fault>> {
-    if op.sparse.is_some() {
-        return unsupported("mma.sp: a sparse A");
-    }
-    if op.kind != MmaKind::Plain {
-        return unsupported(format!("mma.sync of kind {:?}, which sm_120 alone has", op.kind));
-    }
     if op.a_row && !op.b_row && op.c_format == op.d_format {
         return Ok(());
     }

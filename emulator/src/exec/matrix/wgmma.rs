@@ -3,7 +3,7 @@
 use super::super::fragment::{self, Product};
 use super::super::operand::{lane_fault, read_pred, read32, read64, uniform};
 use super::super::{Flow, Step, unsupported};
-use crate::asyncs::{Job, WgmmaA, WgmmaJob};
+use crate::asyncs::{Job, Layout, WgmmaA, WgmmaJob};
 use crate::decode::op::{MatrixFormat, Src, Wgmma, WgmmaA as Source};
 use crate::error::{Fault, FaultKind};
 use crate::machine::access::Who;
@@ -24,16 +24,13 @@ fn descriptor(src: Src, warp: &Warp, at: &Step) -> Result<MatrixDescriptor, Box<
 }
 
 /// The range of shared memory that some rows of an operand span.
-fn span(
-    descriptor: &MatrixDescriptor,
-    (first, rows): (u32, u32),
-    major: Option<(u32, u32)>,
-) -> (u32, u32) {
+fn span(descriptor: &MatrixDescriptor, (first, rows): (u32, u32), layout: Layout) -> (u32, u32) {
     let widen = |(low, high): (u32, u32), offset: u32| (low.min(offset), high.max(offset + 16));
     let none = (u32::MAX, 0);
-    let (low, high) = match major {
-        None => (first * 2..(first + rows) * 2)
-            .map(|i| descriptor.k_major(i / 2, i % 2 * 16))
+    let chunks = layout.row_bytes / 16;
+    let (low, high) = match layout.major {
+        None => (first * chunks..(first + rows) * chunks)
+            .map(|i| descriptor.k_major(i / chunks, i % chunks * 16))
             .fold(none, widen),
         Some((element, k)) => {
             let chunks = (first * element / 16)..((first + rows) * element).div_ceil(16);
@@ -54,8 +51,8 @@ pub(super) fn issue(
     at: &Step,
 ) -> Result<(), Box<Fault>> {
     let elements = (fragment::element(op.a_format), fragment::element(op.b_format));
-    let (Some(a), Some(b), None) = (elements.0, elements.1, &op.sparse) else {
-        return unsupported("wgmma of this type, or sparse");
+    let (Some(a), Some(b)) = elements else {
+        return unsupported("wgmma of single bits");
     };
     let who = Who::tensor_core(at.actor);
     let accumulate = read_pred(&warp.regs, op.scale_d, at.active)?;
@@ -74,17 +71,24 @@ pub(super) fn issue(
         saturate: op.satfinite,
         narrow: fragment::element_bytes(a) == 1,
     };
-    let major = |transposed: bool, element| {
-        transposed.then(|| (fragment::element_bytes(element), op.shape.k))
+    let layout = |transposed: bool, element, k| {
+        let bytes = fragment::element_bytes(element);
+        Layout { major: transposed.then_some((bytes, k)), row_bytes: bytes * k, data: 16 }
     };
-    let (a_major, b_major) = (major(op.transpose_a, a), major(op.transpose_b, b));
+    let a_k = op.shape.k / if op.sparse.is_some() { 2 } else { 1 };
+    let a_layout = layout(op.transpose_a, a, a_k);
+    let b_layout = layout(op.transpose_b, b, op.shape.k);
+    let sparse = match &op.sparse {
+        Some(sparse) => Some((read32(&warp.regs, sparse.metadata, at.active)?, sparse.selector)),
+        None => None,
+    };
     let b = descriptor(op.b, warp, at)?;
-    let mut ranges = vec![span(&b, (0, op.shape.n), b_major)];
+    let mut ranges = vec![span(&b, (0, op.shape.n), b_layout)];
     let a = match &op.a {
         Source::Descriptor(src) => {
             let descriptor = descriptor(*src, warp, at)?;
             let first = warp.index % 4 * fragment::ROWS;
-            ranges.push(span(&descriptor, (first, fragment::ROWS), a_major));
+            ranges.push(span(&descriptor, (first, fragment::ROWS), a_layout));
             WgmmaA::Shared(descriptor, first)
         }
         Source::Registers(sources) => {
@@ -122,7 +126,7 @@ pub(super) fn issue(
             races.touch_shared(warp.rank, start, len, &record)?;
         }
     }
-    let job = WgmmaJob { product, a, a_major, b, b_major, d, prior };
+    let job = WgmmaJob { product, a, a_layout, b, b_layout, sparse, d, prior };
     let ticket = space.queue.push(at.actor, warp.rank, Job::Wgmma(Box::new(job)), prior);
     for range in ranges {
         let flight = &mut space.ctas[warp.rank as usize].shared.in_flight;

@@ -187,10 +187,13 @@ fn spacing(packed: PackedFormat) -> u32 {
 
 /// A conversion of two or four numbers.
 pub(super) fn packed(file: &mut File<'_>, op: &ScalarOp) -> Done {
-    let ScalarOp::CvtPacked { to, from, rounding, ftz, satfinite, relu, count, d, a, random: _ } =
-        op
+    let ScalarOp::CvtPacked { to, from, rounding, ftz, satfinite, relu, count, d, a, random } = op
     else {
         return Ok(());
+    };
+    let random = match random {
+        Some(src) => Some(file.get32(*src)?),
+        None => None,
     };
     let count = *count as usize;
     // Numbers from the least significant one on.
@@ -217,18 +220,39 @@ pub(super) fn packed(file: &mut File<'_>, op: &ScalarOp) -> Done {
         }
     }
     let direction = float::direction(*rounding);
-    let one = |x: f64| -> u32 {
+    let share = 32 / count.max(2) as u32;
+    let one = |index: usize, lane: usize| -> u32 {
+        let x = numbers[index][lane];
         let x = if *relu && x.is_sign_negative() && !x.is_nan() { 0.0 } else { x };
-        match format(*to) {
-            Some(format) => format.encode(x, direction, *satfinite),
-            None => numeric::f32_to_ue8m0(x as f32, direction).into(),
+        match (format(*to), &random) {
+            (Some(format), Some(random)) => {
+                let bits = random[lane] >> (index as u32 * share) & (u32::MAX >> (32 - share));
+                let part = f64::from(bits) / f64::from(1u32 << share);
+                stochastic(format, x, part, *satfinite)
+            }
+            (Some(format), None) => format.encode(x, direction, *satfinite),
+            (None, _) => numeric::f32_to_ue8m0(x as f32, direction).into(),
         }
     };
     let bits = spacing(*to);
     let value = std::array::from_fn(|lane| {
-        (0..count).fold(0, |all, index| all | one(numbers[index][lane]) << (index as u32 * bits))
+        (0..count).fold(0, |all, index| all | one(index, lane) << (index as u32 * bits))
     });
     file.put32(*d, &value)
+}
+
+/// Rounds away from zero when the part that is cut off and the random number (both below 1) add up to
+/// 1 or more. Assumed, as nothing says it: each number has an equal share of the random bits, the
+/// lowest number the lowest, and all of a share counts.
+fn stochastic(format: &Format, x: f64, random: f64, satfinite: bool) -> u32 {
+    let low = format.encode(x, numeric::Rounding::Rz, satfinite);
+    let high = low + 1;
+    let (size, below, above) = (x.abs(), format.decode(low).abs(), format.decode(high).abs());
+    // Exact, or out of range: nothing is left to chance.
+    if !x.is_finite() || size <= below || !above.is_finite() {
+        return format.encode(x, numeric::Rounding::Rn, satfinite);
+    }
+    if (size - below) / (above - below) + random >= 1.0 { high } else { low }
 }
 
 /// `cvt.pack`: `a` above `b`, both saturated, above what fits of `c`.

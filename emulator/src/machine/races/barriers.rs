@@ -189,9 +189,8 @@ impl Detector {
                 clocks.seen.get(waiter.warp).max(clocks.reached.get(waiter.warp)) < waiter.clock
             })
         };
-        // Shipped kernels have warps wait that nobody waits for, and trust them not to be that late; but
-        // not where the wait was for a phase before the first.
-        if !self.strict && phases > 1 {
+        // Shipped kernels have warps wait that nobody waits for, and trust them not to be that late.
+        if !self.strict {
             return Ok(());
         }
         let Some(waiter) = waiters.iter().find(late) else { return Ok(()) };

@@ -14,6 +14,8 @@ pub enum Packing {
     /// Sixteen elements, packed, at the start of every 16 bytes: the 6- and 4-bit types of
     /// `f8f6f4` and `mxf8f6f4`.
     Sixteen,
+    /// Each element in the low bits of a byte.
+    Bytes,
 }
 
 /// How the rows of A, or of B, are to be read.
@@ -44,11 +46,23 @@ impl Operand {
         };
         let packed4 = matches!(descriptor.kind, MmaKind::Mxf4 | MmaKind::Mxf4nvf4);
         let narrow = matches!(element, Element::E2m1 | Element::E2m3 | Element::E3m2);
+        let packing = match (narrow && !packed4, descriptor.sparse.is_some() && is_a) {
+            (false, _) => Packing::Dense,
+            (true, false) => Packing::Sixteen,
+            // Spreading a sparse row out takes elements apart.
+            (true, true) => Packing::Bytes,
+        };
+        let group = match (packed4, descriptor.sparse.is_some()) {
+            (false, _) => 1,
+            (true, false) => 16,
+            // Sixteen products, the others being zero.
+            (true, true) => 32,
+        };
         Operand {
             element,
-            packing: if narrow && !packed4 { Packing::Sixteen } else { Packing::Dense },
+            packing,
             k: descriptor.k as usize,
-            group: if packed4 { 16 } else { 1 },
+            group,
             scale: descriptor.scale.map(|scale| (scale, block)),
             negate,
         }
@@ -58,7 +72,7 @@ impl Operand {
     pub fn row_bytes(&self) -> usize {
         match self.packing {
             Packing::Dense => self.k * self.format().1 / 8,
-            Packing::Sixteen => self.k,
+            Packing::Sixteen | Packing::Bytes => self.k,
         }
     }
 
@@ -87,6 +101,7 @@ impl Operand {
         let at = match self.packing {
             Packing::Dense => k * bits,
             Packing::Sixteen => (k / 16) * 128 + (k % 16) * bits,
+            Packing::Bytes => k * 8,
         };
         let mut word = [0; 4];
         let bytes = &row[at / 8..];
