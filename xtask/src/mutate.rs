@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Groups, Operation, TwoPass};
+use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Operation, TwoPass};
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::{OutputType, Plan, ptx};
 use nvfp4_dual_gemm_device::kernels::SILU_MUL;
@@ -117,9 +117,21 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// A problem with its inputs and answer, for a kernel that a plan uses.
 enum Case {
-    Dense { inputs: Box<Inputs>, plan: Box<Plan>, expected: Box<Expected> },
-    Grouped { grouped: Box<Grouped>, plan: Box<GroupedPlan> },
-    TwoPass { grouped: Box<Grouped>, plan: Box<TwoPass> },
+    Dense {
+        inputs: Box<Inputs>,
+        plan: Box<Plan>,
+        expected: Box<Expected>,
+    },
+    /// With what the kernel without a mistake computes, where no model knows every bit.
+    Grouped {
+        grouped: Box<Grouped>,
+        plan: Box<GroupedPlan>,
+        right: Option<Vec<Vec<u16>>>,
+    },
+    TwoPass {
+        grouped: Box<Grouped>,
+        plan: Box<TwoPass>,
+    },
     Hopper(Box<hopper::Case>),
 }
 
@@ -128,6 +140,10 @@ fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
     let hopper = hopper::cases(text, kernel)?;
     if !hopper.is_empty() {
         return Ok(hopper.into_iter().map(|case| Case::Hopper(case.into())).collect());
+    }
+    let groups = hopper::groups(text, kernel)?;
+    if !groups.is_empty() {
+        return Ok(groups);
     }
     for operation in [Operation::Gemm, Operation::DualGemm] {
         for tokens in [16, 32, 64, 128] {
@@ -157,6 +173,17 @@ fn listed(operation: Operation) -> Result<Grouped> {
 }
 
 fn grouped_cases(operation: Operation, tokens: u32) -> Result<Vec<Case>> {
+    groups(operation)?
+        .into_iter()
+        .map(|(grouped, ctas)| {
+            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, ctas)?;
+            Ok(Case::Grouped { grouped: grouped.into(), plan: plan.into(), right: None })
+        })
+        .collect()
+}
+
+/// Listed groups, and experts, each with the number of CTAs.
+fn groups(operation: Operation) -> Result<[(Grouped, u32); 2]> {
     // More experts than lanes, few of them busy.
     let experts = Experts { experts: 40, rows: 180, n: 136, k: 288 };
     let busy = [(3, 1), (31, 17), (32, 130), (39, 20)];
@@ -164,15 +191,7 @@ fn grouped_cases(operation: Operation, tokens: u32) -> Result<Vec<Case>> {
     let offsets: Vec<u32> = (0..=experts.experts).map(rows).collect();
     let (kind, output) = (DataKind::Quantised, OutputType::Bf16);
     let experts = Grouped::experts(operation, experts, &offsets, kind, output, 7)?;
-    [listed(operation)?, experts]
-        .into_iter()
-        .map(|grouped| {
-            let listed = matches!(grouped.problem.groups, Groups::Listed(_));
-            let ctas = if listed { 1 } else { 2 };
-            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, ctas)?;
-            Ok(Case::Grouped { grouped: grouped.into(), plan: plan.into() })
-        })
-        .collect()
+    Ok([(listed(operation)?, 1), (experts, 2)])
 }
 
 impl Case {
@@ -211,7 +230,8 @@ impl Case {
             Err(error) => return (Some(error.to_string()), 0),
         };
         let mut device = Emulated::new(seed).limited(limit);
-        if matches!(self, Case::Hopper(_)) {
+        let hopper = matches!(self, Case::Hopper(_) | Case::Grouped { right: Some(_), .. });
+        if hopper {
             device = device.overlapping();
         }
         let wrong = |verdict: Verdict| {
@@ -231,9 +251,16 @@ impl Case {
                 let c = dual_gemm(&mut device, &module, plan, &inputs.views());
                 c.map(|c| wrong(expected.judge(&c)))
             }
-            Case::Grouped { grouped, plan } => {
+            Case::Grouped { grouped, plan, right } => {
                 let c = grouped.with_inputs(|x| grouped::run(&mut device, &module, plan, x));
-                c.map(|c| of_groups(grouped, c))
+                c.map(|c| match right {
+                    Some(right) => {
+                        let pairs = c.iter().flatten().zip(right.iter().flatten());
+                        let wrong = pairs.filter(|(a, b)| a != b).count();
+                        (wrong > 0).then(|| format!("wrong C: {wrong} elements"))
+                    }
+                    None => of_groups(grouped, c),
+                })
             }
             Case::TwoPass { grouped, plan } => {
                 let c = grouped.with_inputs(|x| plan.run(&mut device, &module, x));
