@@ -2,11 +2,9 @@
 //! computes.
 
 use anyhow::{Result, bail};
-use nvfp4_dual_gemm::grouped::{self, Operation};
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::plan::sm90;
 use nvfp4_dual_gemm::{ActivationType, Inputs as Views, OutputType, Plan};
-use nvfp4_dual_gemm_device::kernels::{SM90_GROUPED_EXPAND, SM90_PACK_WEIGHTS};
 use nvfp4_dual_gemm_tests::data::{DataKind, Inputs, Shape};
 use nvfp4_dual_gemm_tests::emulated::{Emulated, Module};
 use nvfp4_dual_gemm_tests::judge::Expected;
@@ -64,33 +62,6 @@ pub fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
     Ok(vec![])
 }
 
-/// The cases for a kernel on groups, or one that works for it; none if it is not Hopper's.
-pub fn groups(text: &str, kernel: &str) -> Result<Vec<super::Case>> {
-    let helps = [SM90_GROUPED_EXPAND.name, SM90_PACK_WEIGHTS.name].contains(&kernel);
-    for tile in grouped::sm90::tiles() {
-        let mut cases = vec![];
-        for (grouped, ctas) in super::groups(Operation::DualGemm)? {
-            let plan = grouped::sm90::with_tile(&grouped.problem, tile, ctas)?;
-            if plan.shape.kernel != kernel && !helps {
-                break;
-            }
-            let grouped = grouped.by_tolerance();
-            let module = Emulated::parse(text)?;
-            let mut device = Emulated::new(0).overlapping();
-            let right = grouped.with_inputs(|x| grouped::run(&mut device, &module, &plan, x))?;
-            if !grouped.judge(&right).total.passed() {
-                bail!("{kernel} is wrong without any mistake");
-            }
-            let (grouped, plan, right) = (grouped.into(), plan.into(), Some(right));
-            cases.push(super::Case::Grouped { grouped, plan, right });
-        }
-        if !cases.is_empty() {
-            return Ok(cases);
-        }
-    }
-    Ok(vec![])
-}
-
 fn plan(
     (kind, shape): (DataKind, Shape),
     activations: ActivationType,
@@ -109,11 +80,6 @@ fn plan(
 }
 
 impl Case {
-    /// The plan's kernel.
-    pub fn kernel(&self) -> &'static str {
-        self.plan.kernel
-    }
-
     fn views(&self) -> Views<'_> {
         match self.a.as_slice() {
             [] => self.inputs.views(),
