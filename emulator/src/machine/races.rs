@@ -212,6 +212,7 @@ impl Detector {
         clocks.seen.join(&known.near);
         clocks.fenced.join(&clocks.seen);
         clocks.carried = known.carried.clone();
+        clocks.reached.raise(self.current, known.seen.get(self.current));
         self.meetings.entry(meeting).or_default().release(generation, &clocks);
         self.tick();
     }
