@@ -184,6 +184,18 @@ fn who_leaves_a_cluster_before_others_are_done_with_it() {
     let whys = ["the CTA ends, and nothing says", "all of whose threads have exited"];
     faulty(&body, 64, 2, &whys);
     faulty(&format!("{body}{}", meet.replace("barrier.cluster.wait; ", "")), 64, 2, &whys);
+    // Who arrives has read; whether it has written, a relaxed arrival does not say.
+    let relaxed = format!("{body}{}", meet.replace("arrive", "arrive.relaxed"));
+    faulty_as(&relaxed, 64, 2, Ordering::Strict, &whys);
+    fine(
+        &format!(
+            "st.shared.b32 [%r2], %r0; {meet} {}",
+            relaxed
+                .replace("st.shared::cluster.u32 [%r5], %r0", "ld.shared::cluster.u32 %r6, [%r5]")
+        ),
+        64,
+        2,
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask mutate`: mistakes made in a kernel, one at a time; would anybody notice?
 
+mod groups;
 mod hopper;
 mod launch;
 
@@ -9,13 +10,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use nvfp4_dual_gemm::grouped::{self, Experts, GroupedPlan, Groups, Operation, TwoPass};
 use nvfp4_dual_gemm::launch::dual_gemm;
 use nvfp4_dual_gemm::{OutputType, Plan, ptx};
-use nvfp4_dual_gemm_device::kernels::SILU_MUL;
 use nvfp4_dual_gemm_tests::data::{DataKind, Inputs};
 use nvfp4_dual_gemm_tests::emulated::Emulated;
-use nvfp4_dual_gemm_tests::grouped::Grouped;
 use nvfp4_dual_gemm_tests::judge::{Expected, Verdict};
 use nvfp4_dual_gemm_tests::mutants::{self, Mutant};
 use rayon::prelude::*;
@@ -118,8 +116,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// A problem with its inputs and answer, for a kernel that a plan uses.
 enum Case {
     Dense { inputs: Box<Inputs>, plan: Box<Plan>, expected: Box<Expected> },
-    Grouped { grouped: Box<Grouped>, plan: Box<GroupedPlan> },
-    TwoPass { grouped: Box<Grouped>, plan: Box<TwoPass> },
+    Groups(Box<groups::Case>),
     Hopper(Box<hopper::Case>),
 }
 
@@ -129,50 +126,14 @@ fn cases(text: &str, kernel: &str) -> Result<Vec<Case>> {
     if !hopper.is_empty() {
         return Ok(hopper.into_iter().map(|case| Case::Hopper(case.into())).collect());
     }
-    for operation in [Operation::Gemm, Operation::DualGemm] {
-        for tokens in [16, 32, 64, 128] {
-            let all = grouped_cases(operation, tokens)?;
-            if all[0].kernel() == kernel {
-                return Ok(all);
-            }
-        }
-    }
-    if kernel == SILU_MUL.name {
-        let grouped = listed(Operation::DualGemm)?;
-        let plan = TwoPass::with_tile(&grouped.problem, 64, 2)?;
-        return Ok(vec![Case::TwoPass { grouped: grouped.into(), plan: plan.into() }]);
+    let groups = groups::cases(text, kernel)?;
+    if !groups.is_empty() {
+        return Ok(groups.into_iter().map(|case| Case::Groups(case.into())).collect());
     }
     Ok(vec![
         Case::dense(kernel, DataKind::FullRange, true)?,
         Case::dense(kernel, DataKind::Quantised, false)?,
     ])
-}
-
-/// Groups of every tail. One CTA walks over all tiles, so that rings and accumulators go round.
-fn listed(operation: Operation) -> Result<Grouped> {
-    // An odd number of tiles, whatever their size: an epilogue that waits for the other set of
-    // accumulators is only late while tiles come in pairs.
-    let sizes = [(70, 136, 1056, 1), (129, 64, 96, 2), (9, 264, 2592, 1)];
-    Ok(Grouped::listed(operation, &sizes, DataKind::FullRange, OutputType::F16, 7)?)
-}
-
-fn grouped_cases(operation: Operation, tokens: u32) -> Result<Vec<Case>> {
-    // More experts than lanes, few of them busy.
-    let experts = Experts { experts: 40, rows: 180, n: 136, k: 288 };
-    let busy = [(3, 1), (31, 17), (32, 130), (39, 20)];
-    let rows = |i: usize| busy.iter().filter(|&&(e, _)| e < i).map(|&(_, rows)| rows).sum();
-    let offsets: Vec<u32> = (0..=experts.experts).map(rows).collect();
-    let (kind, output) = (DataKind::Quantised, OutputType::Bf16);
-    let experts = Grouped::experts(operation, experts, &offsets, kind, output, 7)?;
-    [listed(operation)?, experts]
-        .into_iter()
-        .map(|grouped| {
-            let listed = matches!(grouped.problem.groups, Groups::Listed(_));
-            let ctas = if listed { 1 } else { 2 };
-            let plan = GroupedPlan::with_tile(&grouped.problem, tokens, ctas)?;
-            Ok(Case::Grouped { grouped: grouped.into(), plan: plan.into() })
-        })
-        .collect()
 }
 
 impl Case {
@@ -195,15 +156,6 @@ impl Case {
         bail!("'{kernel}' is not a kernel that a plan of this library uses")
     }
 
-    fn kernel(&self) -> &'static str {
-        match self {
-            Case::Dense { plan, .. } => plan.kernel,
-            Case::Grouped { plan, .. } => plan.shape.kernel,
-            Case::TwoPass { plan, .. } => plan.silu_mul.kernel,
-            Case::Hopper(case) => case.kernel(),
-        }
-    }
-
     /// How a run ended, if not with the right C; and how many instructions it took.
     fn judge(&self, ptx: &str, seed: u64, limit: u64) -> (Option<String>, u64) {
         let module = match Emulated::parse(ptx) {
@@ -211,7 +163,12 @@ impl Case {
             Err(error) => return (Some(error.to_string()), 0),
         };
         let mut device = Emulated::new(seed).limited(limit);
-        if matches!(self, Case::Hopper(_)) {
+        let overlaps = match self {
+            Case::Hopper(_) => true,
+            Case::Groups(case) => case.overlaps(),
+            Case::Dense { .. } => false,
+        };
+        if overlaps {
             device = device.overlapping();
         }
         let wrong = |verdict: Verdict| {
@@ -220,25 +177,13 @@ impl Case {
                 format!("wrong C: {elements} elements")
             })
         };
-        let of_groups = |grouped: &Grouped, c: Vec<Vec<u16>>| {
-            let verdict = grouped.judge(&c);
-            let stray = (verdict.strays > 0).then(|| format!("{} strays", verdict.strays));
-            wrong(verdict.total).or(stray)
-        };
         let how = match self {
             Case::Hopper(case) => case.run(&mut device, &module),
             Case::Dense { inputs, plan, expected } => {
                 let c = dual_gemm(&mut device, &module, plan, &inputs.views());
                 c.map(|c| wrong(expected.judge(&c)))
             }
-            Case::Grouped { grouped, plan } => {
-                let c = grouped.with_inputs(|x| grouped::run(&mut device, &module, plan, x));
-                c.map(|c| of_groups(grouped, c))
-            }
-            Case::TwoPass { grouped, plan } => {
-                let c = grouped.with_inputs(|x| plan.run(&mut device, &module, x));
-                c.map(|c| of_groups(grouped, c))
-            }
+            Case::Groups(case) => case.run(&mut device, &module),
         };
         (how.unwrap_or_else(|error| Some(error.to_string())), device.instructions())
     }

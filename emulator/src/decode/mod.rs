@@ -26,6 +26,7 @@ mod sync;
 mod table;
 mod tcgen05;
 mod tensormap;
+mod video;
 mod warp;
 mod wmma;
 

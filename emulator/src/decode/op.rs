@@ -26,7 +26,8 @@ pub use matrix::{
 pub use memory::{Atom, AtomKind, AtomType, Load, LoadCache, MemoryOp, Store};
 pub use scalar::{
     BoolOp, CarryUse, CmpOp, CvtFormat, Float, FloatMode, FloatOp1, FloatOp2, FloatTest, Int,
-    IntOp1, IntOp2, MulPart, PackedFormat, PrmtMode, Rounding, ScalarOp, ShiftClamp, WarpOp,
+    IntOp1, IntOp2, MulPart, PackedFormat, PrmtMode, Rounding, ScalarOp, ShiftClamp, Video,
+    VideoOp, VideoSecond, WarpOp,
 };
 pub use sync::{
     Arrive, BarKind, BarRed, FenceOp, MbarrierOp, Order, Proxy, Scope, SyncOp, WaitKind,

@@ -18,6 +18,9 @@ impl<'m, 'a> Builder<'m, 'a> {
             "addc" | "subc" | "madc" => self.with_carry(form).map(Some),
             "sad" | "dp4a" | "dp2a" | "popc" | "clz" | "brev" | "bfind" | "bfe" | "bfi"
             | "szext" | "bmsk" | "fns" | "shf" | "prmt" | "lop3" => self.bits(form).map(Some),
+            "vadd" | "vsub" | "vabsdiff" | "vmin" | "vmax" | "vset" | "vadd2" | "vsub2"
+            | "vavrg2" | "vabsdiff2" | "vmin2" | "vmax2" | "vset2" | "vadd4" | "vsub4"
+            | "vavrg4" | "vabsdiff4" | "vmin4" | "vmax4" | "vset4" => self.video(form).map(Some),
             "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" => self.logic(form).map(Some),
             "rcp" | "sqrt" | "rsqrt" | "sin" | "cos" | "lg2" | "ex2" | "tanh" | "copysign"
             | "testp" => self.float_function(form).map(Some),

@@ -1,5 +1,7 @@
 //! Loads, stores, atomics, and the conversion of addresses.
 
+mod own;
+
 use super::operand::{
     addresses, check_read, check_write, lane_fault, read, read32, write, write32,
 };
@@ -243,31 +245,15 @@ fn load(
         }
         return Ok(());
     }
+    let done = own::load(load, &addresses, space, warp, at)?;
     let mut who = Who::generic(at.actor);
-    for lane in each(at.active) {
+    for lane in each(if done { 0 } else { at.active }) {
         who.actor.lane = Some(lane);
         let place = place(load.space, addresses[lane as usize], warp.rank, &who)?;
         let mut bytes = [0; MAX_BYTES];
         let bytes = &mut bytes[..total];
         access_load(place, bytes, lane, env, space, warp, &who)?;
-        for (dst, chunk) in load.dst.iter().zip(bytes.chunks_exact(width)) {
-            let Some(dst) = dst else { continue };
-            let registers = &mut warp.regs.words[*dst as usize..];
-            if load.width == Width::B128 {
-                for (slot, word) in chunk.chunks_exact(4).enumerate() {
-                    let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-                    registers[slot][lane as usize] = word;
-                }
-                continue;
-            }
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            let (low, high) = extend(load, u64::from_le_bytes(word));
-            registers[0][lane as usize] = low;
-            if slots == 2 {
-                registers[1][lane as usize] = high;
-            }
-        }
+        own::put(load, bytes, lane, warp);
     }
     for dst in load.dst.iter().flatten() {
         for slot in *dst..dst + slots {
@@ -362,22 +348,16 @@ fn store(
             }
         }
     }
+    if own::store(store, &addresses, space, warp, at)? {
+        return Ok(());
+    }
     let mut who = Who::generic(at.actor);
     let mut silent = 0;
     let mut all = [[0u8; MAX_BYTES]; 32];
     for lane in each(at.active) {
         who.actor.lane = Some(lane);
         let data = &mut all[lane as usize];
-        for (&src, out) in store.src.iter().zip(data.chunks_exact_mut(width)) {
-            for (i, chunk) in out.chunks_mut(4).enumerate() {
-                let word = match src {
-                    Src::Imm(value) if i < 2 => (value >> (32 * i)) as u32,
-                    Src::Imm(_) => 0,
-                    Src::Reg(slot) => warp.regs.words[slot as usize + i][lane as usize],
-                };
-                chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-            }
-        }
+        own::get(store, lane, warp, &mut data[..total]);
         let place = place(store.space, addresses[lane as usize], warp.rank, &who)?;
         let changed = access_store(place, &data[..total], lane, env, space, warp, &who)?;
         silent |= u32::from(!changed) << lane;

@@ -10,6 +10,7 @@ mod float;
 mod int;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use super::operand::{read, read_pred, read32, read64, write, write32};
 use crate::{
@@ -133,6 +134,9 @@ pub(super) fn execute(op: &ScalarOp, regs: &mut Registers, lanes: Lanes) -> Done
             let c = c.unwrap_or(Src::Imm(0));
             let f = |a, b, c| convert::pack_saturated(*signed, *bits, a, b, c);
             file.map3(*d, *a, *b, c, f)
+        }
+        ScalarOp::Video { video, d, a, b, c } => {
+            file.map3(*d, *a, *b, *c, |a, b, c| video::evaluate(video, a, b, c))
         }
     }
 }

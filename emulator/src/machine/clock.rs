@@ -141,8 +141,8 @@ pub struct Clocks {
     pub mapped: Clock,
     /// What a `fence.mbarrier_init` came after, of mbarriers made.
     pub inits: Clock,
-    /// How far others have come, without their having handed over what they did: a `wgmma` that is over
-    /// was issued by four warps.
+    /// How far others have come, without their having handed over what they did: who arrives relaxed has
+    /// come so far, and a `wgmma` that is over was issued by four warps.
     pub reached: Clock,
 }
 

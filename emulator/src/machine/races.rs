@@ -212,6 +212,7 @@ impl Detector {
         clocks.seen.join(&known.near);
         clocks.fenced.join(&clocks.seen);
         clocks.carried = known.carried.clone();
+        clocks.reached.raise(self.current, known.seen.get(self.current));
         self.meetings.entry(meeting).or_default().release(generation, &clocks);
         self.tick();
     }
@@ -448,6 +449,10 @@ impl Detector {
         let warp = &self.warps[self.current as usize];
         let (strict, own) = (self.strict, self.current);
         let ordered = |old: &Record| shared_order(warp, own, strict, old, record);
+        let before = |old: &Record| {
+            let met = old.agent != own || old.lane == record.lane || warp.lanes >= old.clock;
+            met && warp.known.seen.get(old.agent) >= old.clock
+        };
         let end = start + len;
         let mut at = start;
         while at < end {
@@ -455,7 +460,7 @@ impl Detector {
             let (low, high) = (at % 16, stop - at / 16 * 16);
             let mask = ((1u32 << high) - (1 << low)) as u16;
             let part = Record { mask, ..*record };
-            if let Err(old) = shadow.touch(at as usize / 16, &part, ordered) {
+            if let Err(old) = shadow.touch(at as usize / 16, &part, ordered, before) {
                 return Err(self.shared_race(rank, at, &part, &old));
             }
             at = stop;
@@ -477,7 +482,9 @@ impl Detector {
                 || !strict && in_pipe(old, &new, known)
         };
         for column in cells.columns.0..cells.columns.0 + cells.columns.1 {
-            if let Err(old) = self.tmem[rank as usize].touch(column as usize, &new, ordered) {
+            if let Err(old) =
+                self.tmem[rank as usize].touch(column as usize, &new, ordered, |_| false)
+            {
                 return Err(self.tmem_race(column, &new, &old));
             }
         }

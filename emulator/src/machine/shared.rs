@@ -184,6 +184,19 @@ impl SharedMemory {
         Ok(())
     }
 
+    /// Whether, of elements of `each` bytes that are about to be stored, some are there already and some
+    /// are not, as far as anybody keeps a list.
+    pub(crate) fn differs_in_part(&self, offset: u32, data: &[u8], each: usize) -> bool {
+        let start = offset as usize;
+        let Some(old) = self.bytes.get(start..start + data.len()) else { return false };
+        if self.touches.is_none() {
+            return false;
+        }
+        let pairs = old.chunks_exact(each).zip(data.chunks_exact(each));
+        let equal = pairs.filter(|(old, new)| old == new).count();
+        equal != 0 && (equal * each < data.len() || !self.written.all(start, data.len()))
+    }
+
     /// A `fence.proxy.async` that covers shared memory: generic writes so far become visible to the
     /// async proxy and the tensor cores.
     pub fn proxy_fence(&mut self) {

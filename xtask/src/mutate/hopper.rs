@@ -80,11 +80,6 @@ fn plan(
 }
 
 impl Case {
-    /// The plan's kernel.
-    pub fn kernel(&self) -> &'static str {
-        self.plan.kernel
-    }
-
     fn views(&self) -> Views<'_> {
         match self.a.as_slice() {
             [] => self.inputs.views(),

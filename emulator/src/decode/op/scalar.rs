@@ -453,6 +453,64 @@ pub enum ScalarOp {
     },
     /// `cvt.pack.sat`: saturates `a` and `b` to `bits` bits and packs them, above `c` if given.
     CvtPack { signed: bool, bits: u32, d: Slot, a: Src, b: Src, c: Option<Src> },
+    /// A video instruction.
+    Video { video: Box<Video>, d: Slot, a: Src, b: Src, c: Src },
+}
+
+/// What a video instruction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Video {
+    /// The operation.
+    pub op: VideoOp,
+    /// 1, or 2 halves, or 4 bytes.
+    pub lanes: u32,
+    /// The result is signed.
+    pub signed: bool,
+    /// A is signed.
+    pub a_signed: bool,
+    /// B is signed.
+    pub b_signed: bool,
+    /// `.sat`.
+    pub saturate: bool,
+    /// What happens with C.
+    pub second: Option<VideoSecond>,
+    /// With one lane, first bit and bits of A; otherwise which lane of A and B, for each lane.
+    pub a_part: [u8; 4],
+    /// The same for B.
+    pub b_part: [u8; 4],
+    /// With one lane, first bit and bits of D; otherwise which lanes there are.
+    pub mask: [u8; 4],
+}
+
+/// The operation of a video instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum VideoOp {
+    Add,
+    Sub,
+    Average,
+    Difference,
+    Min,
+    Max,
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+/// What becomes of C in a video instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoSecond {
+    /// It is added.
+    Add,
+    /// The smaller one stays.
+    Min,
+    /// The larger one stays.
+    Max,
+    /// It fills what the result leaves.
+    Merge,
 }
 
 /// Exchanges between the lanes of a warp.

@@ -212,10 +212,16 @@ impl Detector {
         let own = rank * per_cta..(rank + 1) * per_cta;
         let mut known = Clocks::default();
         for warp in own.clone() {
-            known.seen.join(&self.warps[warp as usize].known.seen);
+            let warp = &self.warps[warp as usize].known;
+            known.seen.join(&warp.seen);
+            known.reached.join(&warp.reached);
         }
         let over = |record: &Record| {
-            own.contains(&record.agent) || known.seen.get(record.agent) >= record.clock
+            // A thread that has come further has read what it read, whether or not it hands that over.
+            let read = !record.write && record.path.is_generic() && record.path != Path::CpAsync;
+            own.contains(&record.agent)
+                || known.seen.get(record.agent) >= record.clock
+                || read && known.reached.get(record.agent) >= record.clock
         };
         let Some((cell, record)) = self.shared[rank as usize].find(|record| !over(record)) else {
             return Ok(());
