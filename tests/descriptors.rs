@@ -7,7 +7,7 @@ use nvfp4_dual_gemm_device::tile::geometry::{Geometry, MMA_K, TILE_M};
 use nvfp4_dual_gemm_device::tile::scale_layout::atom_offset;
 use nvfp4_dual_gemm_device::tile::smem_map::SmemMap;
 use nvfp4_dual_gemm_device::tile::tmem_map::{ATOM_COLUMNS, TMEM_COLUMNS, TmemMap};
-use ptx_emulator::tensor::instr_descriptor::{self, Element, MmaKind, ScaleType};
+use ptx_emulator::tensor::instr_descriptor::{self, Element, Form, MmaKind, ScaleType};
 use ptx_emulator::tensor::smem_descriptor::decode_sm100;
 use ptx_emulator::tensor::swizzle::Swizzle;
 
@@ -35,7 +35,7 @@ fn instruction_descriptors_are_the_known_constants() {
 fn the_emulator_reads_the_same_shape_and_types() {
     for n in (8..=256).step_by(8) {
         let bits = nvfp4(n).bits();
-        let read = instr_descriptor::decode(MmaKind::Mxf4nvf4, 1, bits).unwrap();
+        let read = instr_descriptor::decode(MmaKind::Mxf4nvf4, Form::dense(1), bits).unwrap();
         assert_eq!((read.m, read.n, read.k), (128, n, 64));
         assert_eq!((read.a, read.b), (Element::E2m1, Element::E2m1));
         assert_eq!(read.scale, Some(ScaleType::Ue4m3));
@@ -43,7 +43,7 @@ fn the_emulator_reads_the_same_shape_and_types() {
         assert_eq!((read.scale_a_id, read.scale_b_id), (0, 0));
     }
     let mx = Mxf4InstrDescriptor::new(128, 64, Mxf4Element::E2M1, Mxf4Scale::Ue8m0);
-    let read = instr_descriptor::decode(MmaKind::Mxf4nvf4, 1, mx.bits()).unwrap();
+    let read = instr_descriptor::decode(MmaKind::Mxf4nvf4, Form::dense(1), mx.bits()).unwrap();
     assert_eq!(read.scale, Some(ScaleType::Ue8m0));
 }
 

@@ -11,10 +11,7 @@ probes! {
     probe_cluster_nctarank(out: *mut u32) keep(out, cluster::cluster_nctarank());
     probe_mapa(out: *mut u32, at: u32, rank: u32) keep(out, cluster::mapa(SharedAddr(at), rank).0);
     probe_barrier_cluster_arrive() cluster::barrier_cluster_arrive();
-    probe_barrier_cluster_arrive_relaxed() cluster::barrier_cluster_arrive_relaxed();
     probe_barrier_cluster_wait() cluster::barrier_cluster_wait();
-    probe_ld_shared_cluster_v4_f32(out: *mut [f32; 4], at: u32)
-        keep(out, cluster::ld_shared_cluster_v4_f32(SharedAddr(at)));
     probe_ld_shared_cluster_v2_f32(out: *mut [f32; 2], at: u32)
         keep(out, cluster::ld_shared_cluster_v2_f32(SharedAddr(at)));
     probe_unpack_b32(out: *mut [u16; 2], a: u32) keep(out, math::unpack_b32(a));
@@ -34,7 +31,6 @@ probes! {
     probe_griddepcontrol_wait() control::griddepcontrol_wait();
     probe_griddepcontrol_launch_dependents() control::griddepcontrol_launch_dependents();
     probe_nctaid_x(out: *mut u32) keep(out, sreg::nctaid_x());
-    probe_nctaid_y(out: *mut u32) keep(out, sreg::nctaid_y());
     probe_rcp_approx_ftz_f32(out: *mut f32, a: f32) keep(out, math::rcp_approx_ftz_f32(a));
     probe_lop3_b32(out: *mut u32, a: u32, b: u32, c: u32)
         keep(out, math::lop3_b32::<0xca>(a, b, c));

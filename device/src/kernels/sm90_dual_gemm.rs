@@ -22,8 +22,7 @@ use crate::kernels::{Output, SM90_FLAG_A16, SM90_FLAG_BF16_OUTPUT};
 use crate::pipeline::ring::RingPosition;
 use crate::pipeline::sm90_mainloop::{Mainloop, TokenTile};
 use crate::ptx::cluster::{
-    barrier_cluster_arrive, barrier_cluster_arrive_relaxed, barrier_cluster_wait, cluster_ctarank,
-    cluster_nctarank,
+    barrier_cluster_arrive, barrier_cluster_wait, cluster_ctarank, cluster_nctarank,
 };
 use crate::ptx::control::{
     griddepcontrol_launch_dependents, griddepcontrol_wait, setmaxnreg_dec, setmaxnreg_inc,
@@ -339,7 +338,7 @@ unsafe fn run<
             }
             // No CTA ends while another may read its shared memory. Lanes have had different shares.
             bar_warp_sync();
-            barrier_cluster_arrive_relaxed();
+            barrier_cluster_arrive();
             barrier_cluster_wait();
         }
         if warp == CONSUMER_WARPS && elect_sync() {

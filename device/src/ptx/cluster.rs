@@ -58,19 +58,6 @@ pub unsafe fn barrier_cluster_arrive() {
     unsafe { asm!("barrier.cluster.arrive.release.aligned;") };
 }
 
-/// Arrives at the cluster's barrier without making writes visible: it orders only the threads.
-///
-/// PTX: `barrier.cluster.arrive.relaxed.aligned;`
-/// Runs on: every thread of every CTA of the cluster, warps converged. Completes: at once.
-///
-/// # Safety
-/// Every thread reaches it, and then [`barrier_cluster_wait`], the same number of times.
-#[inline(always)]
-pub unsafe fn barrier_cluster_arrive_relaxed() {
-    // SAFETY: the caller's.
-    unsafe { asm!("barrier.cluster.arrive.relaxed.aligned;") };
-}
-
 /// Waits until every thread of the cluster has arrived.
 ///
 /// PTX: `barrier.cluster.wait.acquire.aligned;`
@@ -82,28 +69,6 @@ pub unsafe fn barrier_cluster_arrive_relaxed() {
 pub unsafe fn barrier_cluster_wait() {
     // SAFETY: the caller's.
     unsafe { asm!("barrier.cluster.wait.acquire.aligned;") };
-}
-
-/// Loads four floats of shared memory of a CTA of the cluster.
-///
-/// PTX: `ld.shared::cluster.v4.f32 {d0, d1, d2, d3}, [addr];`
-/// Runs on: any thread. Completes: when a register is used.
-///
-/// # Safety
-/// `addr` comes from [`mapa`] and is a multiple of 16; the 16 bytes are written, and that CTA has
-/// not ended.
-#[inline(always)]
-pub unsafe fn ld_shared_cluster_v4_f32(addr: SharedAddr) -> [f32; 4] {
-    let mut d = [0f32; 4];
-    let [d0, d1, d2, d3] = &mut d;
-    // SAFETY: the caller's.
-    unsafe {
-        asm!(
-            "ld.shared::cluster.v4.f32 {{{0}, {1}, {2}, {3}}}, [{4}];",
-            out(reg32) *d0, out(reg32) *d1, out(reg32) *d2, out(reg32) *d3, in(reg32) addr.0
-        );
-    }
-    d
 }
 
 /// Loads two floats of shared memory of a CTA of the cluster.

@@ -68,18 +68,6 @@ pub fn nctaid_x() -> u32 {
     d
 }
 
-/// CTAs in the grid, y.
-///
-/// PTX: `mov.u32 d, %nctaid.y;`
-/// Runs on: any thread. Completes: at once.
-#[inline(always)]
-pub fn nctaid_y() -> u32 {
-    let d: u32;
-    // SAFETY: reads a special register.
-    unsafe { asm!("mov.u32 {0}, %nctaid.y;", out(reg32) d, options(pure, nomem, nostack)) };
-    d
-}
-
 /// First byte of dynamic shared memory, as a shared-window address.
 ///
 /// PTX: `mov.u32 d, dyn_smem;`

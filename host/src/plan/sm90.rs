@@ -43,9 +43,6 @@ fn chunk_cycles(tokens: u32) -> u64 {
     }
 }
 
-/// CTAs of the expanding kernel: enough to keep the memory busy, few enough to start at once.
-const EXPAND_CTAS_PER_SM: u32 = 8;
-
 /// Tiles that there are kernels for: tokens, and columns of C.
 pub const TILES: [[u32; 2]; 7] =
     [[8, 32], [16, 32], [32, 32], [32, 64], [64, 64], [128, 64], [128, 128]];
@@ -141,11 +138,9 @@ fn build(problem: &Problem, tile: [u32; 2], split: u32, sm_count: u32) -> Result
         block: SM90_PACK_WEIGHTS.block,
         workspace: packed_bytes(n as u32, k as u32, l as u32) as usize,
     };
-    let pieces = (k as u32).div_ceil(EXPAND_K);
-    let row_ctas = (EXPAND_CTAS_PER_SM * sm_count.max(1) / pieces / z).clamp(1, m as u32);
     let before = (activations == ActivationType::Nvfp4).then(|| Before {
         kernel: SM90_EXPAND.name,
-        grid: [row_ctas, pieces, z],
+        grid: [m as u32, (k as u32).div_ceil(EXPAND_K), z],
         block: SM90_EXPAND.block,
         workspace: 2 * l * m * k,
     });
