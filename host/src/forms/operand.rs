@@ -17,7 +17,7 @@ pub enum Operand<'a> {
     Host(Cow<'a, [u8]>),
     /// At this device address.
     Device(u64),
-    /// On the device in another order, from which [`arrange`](super::arrange) copies it.
+    /// On the device in another order, from which [`arrange`](super::arrange()) copies it.
     Strided(Rearrangement),
 }
 

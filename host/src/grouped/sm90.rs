@@ -1,7 +1,7 @@
 //! Hopper's grouped kernels: weights packed once, activations expanded to f16 and multiplied in two
 //! launches of the same stream, both told by tables that are written once.
 //!
-//! A kernel with another tile is one more entry of `SM90_GROUPED`, and a line in [`tile_cycles`].
+//! A kernel with another tile is one more entry of `SM90_GROUPED`, and a line in `stage_cycles`.
 
 use std::fmt;
 

@@ -33,6 +33,10 @@ const INGRESS_BYTES_PER_16_CYCLES: u64 = 16 * 33;
 /// Bytes of weights that the memory has for an SM in 16 cycles, where all ask.
 const MEMORY_BYTES_PER_16_CYCLES: u64 = 16 * 16;
 
+/// Stages that 16-bit activations are summed over in one piece at most, where there is a choice: with 28,
+/// some elements in a hundred thousand are off by more than 1e-3.
+const CUT_OFF_STAGES: u32 = 16;
+
 /// Decoding 32 rows of both weights of a stage, and multiplying them: cycles of an SM.
 fn chunk_cycles(tokens: u32) -> u64 {
     match tokens {
@@ -69,7 +73,8 @@ fn kernel(problem: &Problem, [tokens, rows]: [u32; 2]) -> Result<&'static Kernel
 /// The plan with the fewest estimated cycles on a Hopper device with `sm_count` SMs.
 ///
 /// The tile has as many tokens as there are, up to 128, so that little of the tensor core's work is
-/// for nobody. K is split where the tiles alone would leave SMs idle.
+/// for nobody. K is split where the tiles alone would leave SMs idle. For 16-bit activations and a long K a
+/// tile is taken whose warpgroups sum parts of it.
 ///
 /// # Errors
 /// A problem outside the rules, or one for which no tile gives a legal grid.
@@ -86,7 +91,9 @@ pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
     let mut estimates = Vec::new();
     for tile in TILES {
         for split in 1..=MAX_SPLIT.min(k_tiles(problem)) {
-            estimates.push(estimate(problem, tile, split, sm_count));
+            if !cut_off(problem, tile, split) {
+                estimates.push(estimate(problem, tile, split, sm_count));
+            }
         }
     }
     estimates.sort_by_key(|e| (e.cycles, e.split, u32::MAX - e.tile_m));
@@ -101,6 +108,16 @@ pub fn choose(problem: &Problem, sm_count: u32) -> Result<Plan> {
         }
     }
     Err(refusal.expect("there are candidates"))
+}
+
+/// Whether sums would lose too much: the tensor core cuts a running sum off at every step, and products of
+/// 16-bit activations have many bits. Tiles with several warpgroups to a row sum shorter parts, which are
+/// then added with rounding.
+fn cut_off(problem: &Problem, [tokens, rows]: [u32; 2], split: u32) -> bool {
+    let parts = Sm90Geometry::new(tokens, rows).parts();
+    problem.activations != ActivationType::Nvfp4
+        && parts == 1
+        && k_tiles(problem).div_ceil(split) > CUT_OFF_STAGES
 }
 
 /// The plan with exactly this tile (tokens and columns, of [`TILES`]) and this many CTAs per tile,
@@ -247,6 +264,18 @@ mod tests {
             let plan = choose(&Problem::new(m, 4096, 7168), H200_SMS).unwrap();
             assert_eq!(([plan.tile[0], plan.tile[1]], plan.cluster[0]), (tile, split), "{plan}");
         }
+    }
+
+    #[test]
+    fn long_sums_of_sixteen_bit_activations_are_taken_apart() {
+        let tile = |k, activations| {
+            let problem = Problem::new(4096, 4096, k).with_activations(activations);
+            let plan = choose(&problem, H200_SMS).unwrap();
+            [plan.tile[0], plan.tile[1], plan.cluster[0]]
+        };
+        assert_eq!(tile(7168, ActivationType::Nvfp4), [128, 128, 1]);
+        assert_eq!(tile(4096, ActivationType::F16), [128, 128, 1]);
+        assert_eq!(tile(7168, ActivationType::F16), [128, 64, 1]);
     }
 
     #[test]
