@@ -233,7 +233,7 @@ mod tests {
                 GroupedProblem::listed(Operation::DualGemm, [Group::new(m, 4096, 7168); 8]);
             choose(&problem, 132).unwrap().tile[0]
         };
-        assert_eq!([3, 16, 30, 64, 200].map(tokens), [8, 16, 32, 64, 64]);
+        assert_eq!([3, 16, 30, 64, 200].map(tokens), [8, 16, 32, 64, 128]);
     }
 
     #[test]
