@@ -43,7 +43,7 @@ pub enum Prefer {
 }
 
 /// Assembles `ptx`, compiled for `target`, for each of `archs` and prints a line per kernel. A stack
-/// frame or a spill is an error.
+/// frame or a spill is an error, and so are MMAs that ptxas makes wait for each other.
 pub fn assemble(
     target: &str,
     archs: &[&str],
@@ -103,7 +103,17 @@ pub fn assemble_for(ptxas: &Path, arch: &str, ptx: &str) -> Result<Vec<Usage>> {
     if !output.status.success() {
         bail!("ptxas refuses the PTX for {arch}:\n{report}");
     }
+    if let Some(line) = serialized(&report) {
+        bail!(
+            "for {arch}, {line}\nthe registers of an MMA change before a wait for it, as ptxas sees it"
+        );
+    }
     Ok(parse_report(&report))
+}
+
+/// The line of `ptxas -v` that tells of `wgmma`s in a row made to wait for each other, if there is one.
+fn serialized(report: &str) -> Option<&str> {
+    report.lines().find(|line| line.contains("wgmma.mma_async instructions are serialized"))
 }
 
 /// Reads `ptxas -v`: per kernel a line naming it, then one with stack and spills, then registers.
@@ -175,6 +185,15 @@ fn fetch(ptxas: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn serialized_mmas_are_noticed() {
+        let line = "ptxas info    : (C7513) Potential Performance Loss: wgmma.mma_async instructions are \
+                    serialized due to non wgmma instructions defining input registers";
+        let report = format!("ptxas info    : 0 bytes gmem\n{line}\n");
+        assert_eq!(serialized(&report), Some(line));
+        assert_eq!(serialized("ptxas info    : 0 bytes gmem\n"), None);
+    }
 
     #[test]
     fn a_report_is_read() {
